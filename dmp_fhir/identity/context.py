@@ -1,0 +1,41 @@
+"""The access context: everything the policy knows about a caller, built once per request (spec: identity, section 7)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class AccessContext:
+    """Who asks, on whose behalf, by what means and why.
+
+    `actor_category` is one of PS, PS_ROLE, STRUCTURE, CPE, PATIENT, REPRESENTANT, AIDANT, AM_SYSTEM, SUPPORT, SERVICE,
+    TIERS_EXCLU. `actor_id` is the national identifier: PS_IdNat for a professional (`8` + RPPS), Struct_IdNat for a
+    structure, the INS matricule for a patient or a representative. `structure` is the Struct_IdNat of the practice in use.
+    `auth_mode` is CPS, AIR, INDIRECTE, CPE, PORTAIL or SYSTEME. `purpose` is normal, bris_de_glace, centre_15, patient or
+    systeme. `person_id` is the INS the token is bound to, as `system|value`, when it is.
+    """
+
+    actor_category: str
+    actor_id: str
+    actor_name: str
+    auth_mode: str
+    purpose: str = "normal"
+    profession: str | None = None
+    specialty: str | None = None
+    structure: str | None = None
+    structure_name: str | None = None
+    practice_context: str | None = None
+    regulation: bool = False
+    reason: str | None = None
+    secret: bool = False
+    patient_agreement: bool = False
+    patient_request: bool = False
+    person_id: str | None = None
+    represented_by: str | None = None
+    ins_status: str = "QUALIFIEE"
+    client_id: str | None = None
+    token_id: str | None = None
+    issuer: str | None = None
+    scopes: frozenset[str] = frozenset()
+    origin: str | None = None

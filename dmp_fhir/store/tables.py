@@ -1,0 +1,318 @@
+"""The schema, one set of tables for SQLite and PostgreSQL.
+
+What belongs to a record carries the record's id as the first column of its key and of its indexes; a record's id is the
+id of its Patient. People and organisations that belong to no record are in the directory, whose record id is `DIRECTORY`.
+The few global questions (INS -> record, resource id -> record, identifier -> owner) have small tables of their own.
+
+Instants are milliseconds since 1970 UTC; an interval `[x_low, x_high)` is what a FHIR date of some precision covers.
+Resource bodies are the exact JSON bytes that are served, compressed (store/bodies.py).
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    String,
+    Table,
+    Text,
+)
+
+DIRECTORY = ""
+
+metadata = MetaData()
+
+
+def _instant(name: str, *, nullable: bool = False) -> Column[int]:
+    return Column(name, BigInteger, nullable=nullable)
+
+
+def _text(name: str, *, nullable: bool = False) -> Column[str]:
+    return Column(name, Text, nullable=nullable)
+
+
+def _flag(name: str) -> Column[bool]:
+    return Column(name, Boolean(create_constraint=True, name=f"{name}_is_boolean"), nullable=False)
+
+
+def _owned_by_record(name: str, *columns: object, key: tuple[str, ...] = ("record_id", "id")) -> Table:
+    """A table clustered by record (WITHOUT ROWID on SQLite)."""
+    return Table(
+        name,
+        metadata,
+        Column("record_id", String(64), nullable=False),
+        *columns,
+        PrimaryKeyConstraint(*key),
+        sqlite_with_rowid=False,
+    )  # type: ignore[arg-type]
+
+
+# --- records -----------------------------------------------------------------------------------------------------------
+
+record = Table(
+    "record",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("status", String(16), nullable=False),
+    Column("version", Integer, nullable=False),
+    _instant("created"),
+    _instant("last_updated"),
+    # The clock of the record: the instant of its latest write. Strictly increasing, so it also numbers the writes.
+    _instant("clock"),
+    Column("birth_date", String(10)),
+    Column("gender", String(16)),
+    CheckConstraint("status IN ('open', 'closed', 'suspended', 'directory')", name="record_status"),
+    CheckConstraint("version >= 0", name="record_version"),
+    sqlite_with_rowid=False,
+)
+
+ins = Table(
+    "ins",
+    metadata,
+    Column("system", String(64), nullable=False),
+    Column("value", String(32), nullable=False),
+    Column("record_id", String(64), nullable=False),
+    PrimaryKeyConstraint("system", "value"),
+    sqlite_with_rowid=False,
+)
+
+# --- global questions --------------------------------------------------------------------------------------------------
+
+resource_home = Table(
+    "resource_home",
+    metadata,
+    Column("id", String(64), nullable=False),
+    Column("resource_type", String(32), nullable=False),
+    Column("record_id", String(64), nullable=False),
+    PrimaryKeyConstraint("id", "resource_type"),
+    sqlite_with_rowid=False,
+)
+
+# One owner per identifier: the uniqueId of documents and submission sets, the national identifiers of the directory, the
+# conditions of conditional creates. `fingerprint` is the SHA-256 of what was submitted, for D17.
+unique_identifier = Table(
+    "unique_identifier",
+    metadata,
+    Column("scope", String(32), nullable=False),
+    _text("value"),
+    Column("record_id", String(64), nullable=False),
+    Column("resource_type", String(32), nullable=False),
+    Column("resource_id", String(64), nullable=False),
+    Column("fingerprint", LargeBinary(32)),
+    PrimaryKeyConstraint("scope", "value"),
+    sqlite_with_rowid=False,
+)
+
+# --- every version of every resource -----------------------------------------------------------------------------------
+
+resource_version = _owned_by_record(
+    "resource_version",
+    Column("resource_type", String(32), nullable=False),
+    Column("resource_id", String(64), nullable=False),
+    Column("version", Integer, nullable=False),
+    _instant("last_updated"),
+    Column("method", String(8), nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    CheckConstraint("method IN ('POST', 'PUT', 'PATCH', 'DELETE')", name="resource_version_method"),
+    CheckConstraint("version >= 1", name="resource_version_number"),
+    key=("record_id", "resource_type", "resource_id", "version"),
+)
+
+# --- documents ---------------------------------------------------------------------------------------------------------
+
+document = _owned_by_record(
+    "document",
+    Column("id", String(64), nullable=False),
+    Column("version", Integer, nullable=False),
+    _instant("created"),
+    _instant("last_updated"),
+    Column("status", String(20), nullable=False),
+    _flag("archived"),
+    _flag("masked_professionals"),
+    _flag("hidden_patient"),
+    _flag("hidden_representatives"),
+    Column("type_system", Text),
+    Column("type_code", String(64)),
+    _text("title", nullable=True),
+    _instant("date_low", nullable=True),
+    _instant("date_high", nullable=True),
+    _instant("creation_low", nullable=True),
+    _instant("creation_high", nullable=True),
+    _instant("start_low", nullable=True),
+    _instant("start_high", nullable=True),
+    _instant("end_low", nullable=True),
+    _instant("end_high", nullable=True),
+    Column("submission_set_id", String(64)),
+    Column("replaced_by", String(64)),
+    CheckConstraint("status IN ('current', 'superseded', 'entered-in-error')", name="document_status"),
+)
+Index("document_by_change", document.c.record_id, document.c.last_updated)
+
+# Who may act as author of a document (AR-59, AR-70): national ids of persons, or of structures when no person is named.
+document_author = _owned_by_record(
+    "document_author",
+    Column("document_id", String(64), nullable=False),
+    Column("kind", String(12), nullable=False),
+    Column("identifier", String(64), nullable=False),
+    CheckConstraint("kind IN ('person', 'structure', 'patient', 'system')", name="document_author_kind"),
+    key=("record_id", "document_id", "kind", "identifier"),
+)
+
+# What attachment.url leads to: a Binary, or a Bundle of type document. Bytes are outside the rows (store/payloads.py).
+payload = _owned_by_record(
+    "payload",
+    Column("id", String(64), nullable=False),
+    Column("resource_type", String(32), nullable=False),
+    Column("document_id", String(64), nullable=False),
+    Column("content_type", Text, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("sha1", LargeBinary(20), nullable=False),
+    Column("sha256", LargeBinary(32), nullable=False),
+    _instant("created"),
+    CheckConstraint("resource_type IN ('Binary', 'Bundle')", name="payload_resource_type"),
+    CheckConstraint("size >= 0", name="payload_size"),
+)
+Index("payload_by_document", payload.c.record_id, payload.c.document_id)
+Index("payload_by_content", payload.c.sha256)
+
+# --- submission sets and folders ---------------------------------------------------------------------------------------
+
+document_list = _owned_by_record(
+    "document_list",
+    Column("id", String(64), nullable=False),
+    Column("version", Integer, nullable=False),
+    _instant("created"),
+    _instant("last_updated"),
+    Column("kind", String(16), nullable=False),
+    Column("status", String(20), nullable=False),
+    _flag("archived"),
+    _instant("date_low", nullable=True),
+    _instant("date_high", nullable=True),
+    _text("title", nullable=True),
+    Column("depositor_kind", String(12), nullable=False),
+    Column("depositor_id", String(64), nullable=False),
+    CheckConstraint("kind IN ('submissionset', 'folder')", name="document_list_kind"),
+    CheckConstraint("status IN ('current', 'retired', 'entered-in-error')", name="document_list_status"),
+)
+Index("document_list_by_change", document_list.c.record_id, document_list.c.last_updated)
+
+list_entry = _owned_by_record(
+    "list_entry",
+    Column("list_id", String(64), nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("target_type", String(32), nullable=False),
+    Column("target_id", String(64), nullable=False),
+    key=("record_id", "list_id", "position"),
+)
+Index("list_entry_by_target", list_entry.c.record_id, list_entry.c.target_id)
+
+# --- consents: one row is one line of the standing (policy/standing.py) -------------------------------------------------
+
+consent = _owned_by_record(
+    "consent",
+    Column("id", String(64), nullable=False),
+    Column("version", Integer, nullable=False),
+    _instant("created"),
+    _instant("last_updated"),
+    Column("status", String(20), nullable=False),
+    Column("kind", String(32), nullable=False),
+    Column("decision", String(8), nullable=False),
+    Column("actor_kind", String(20)),
+    Column("actor_id", String(64)),
+    _instant("decided"),
+    _instant("period_low", nullable=True),
+    _instant("period_high", nullable=True),
+    CheckConstraint("decision IN ('permit', 'deny')", name="consent_decision"),
+)
+
+# --- people and organisations: the directory, and those around a patient ------------------------------------------------
+
+party = _owned_by_record(
+    "party",
+    Column("resource_type", String(32), nullable=False),
+    Column("id", String(64), nullable=False),
+    Column("version", Integer, nullable=False),
+    _instant("created"),
+    _instant("last_updated"),
+    _flag("active"),
+    _flag("deleted"),
+    _instant("period_low", nullable=True),
+    _instant("period_high", nullable=True),
+    key=("record_id", "resource_type", "id"),
+)
+
+# --- values that searches look for, many per resource ------------------------------------------------------------------
+
+search_token = _owned_by_record(
+    "search_token",
+    Column("resource_type", String(32), nullable=False),
+    Column("parameter", String(32), nullable=False),
+    _text("code"),
+    _text("system"),
+    Column("resource_id", String(64), nullable=False),
+    key=("record_id", "resource_type", "parameter", "code", "system", "resource_id"),
+)
+Index("search_token_by_resource", search_token.c.record_id, search_token.c.resource_id)
+
+search_text = _owned_by_record(
+    "search_text",
+    Column("resource_type", String(32), nullable=False),
+    Column("parameter", String(32), nullable=False),
+    _text("folded"),
+    _text("exact"),
+    Column("resource_id", String(64), nullable=False),
+    key=("record_id", "resource_type", "parameter", "folded", "exact", "resource_id"),
+)
+Index("search_text_by_resource", search_text.c.record_id, search_text.c.resource_id)
+
+# A reference by literal target, by identifier, or both; absent parts are empty strings.
+search_reference = _owned_by_record(
+    "search_reference",
+    Column("resource_type", String(32), nullable=False),
+    Column("parameter", String(32), nullable=False),
+    Column("target_type", String(32), nullable=False),
+    Column("target_id", String(64), nullable=False),
+    _text("identifier_value"),
+    _text("identifier_system"),
+    Column("resource_id", String(64), nullable=False),
+    key=(
+        "record_id",
+        "resource_type",
+        "parameter",
+        "target_id",
+        "target_type",
+        "identifier_value",
+        "identifier_system",
+        "resource_id",
+    ),
+)
+Index("search_reference_by_resource", search_reference.c.record_id, search_reference.c.resource_id)
+
+# --- the trace ---------------------------------------------------------------------------------------------------------
+
+audit_event = _owned_by_record(
+    "audit_event",
+    Column("id", String(64), nullable=False),
+    _instant("recorded"),
+    Column("type", String(32), nullable=False),
+    Column("subtype", String(32), nullable=False),
+    Column("action", String(1), nullable=False),
+    Column("outcome", String(2), nullable=False),
+    Column("agent_category", String(16), nullable=False),
+    Column("agent_id", String(64), nullable=False),
+    Column("agent_name", Text, nullable=False),
+    Column("structure_id", String(64), nullable=False),
+    Column("purpose", String(20), nullable=False),
+    Column("entity_type", String(32), nullable=False),
+    Column("entity_id", String(64), nullable=False),
+    _flag("secret"),
+    Column("body", LargeBinary, nullable=False),
+)
+Index("audit_event_by_agent", audit_event.c.record_id, audit_event.c.agent_id, audit_event.c.recorded)
