@@ -120,14 +120,17 @@ def refuse_all(status: int, issues: Iterable[Issue]) -> NoReturn:
     raise Refused(Refusal(status, tuple(issues)))
 
 
-def not_found() -> NoReturn:
-    """The uniform 404: one answer for hidden, foreign, deleted and missing (D14, TF-153)."""
+def not_found(reason: str | None = None, rules: tuple[str, ...] = ()) -> NoReturn:
+    """The uniform 404: one answer for hidden, foreign, deleted and missing (D14, TF-153). `reason` and `rules` only go to
+    the trace."""
     refuse(
         404,
         "not-found",
         "Aucune ressource de ce nom n'est accessible.",
         "No resource of this name can be reached.",
         rule="D14",
+        reason=reason,
+        rules=rules,
     )
 
 

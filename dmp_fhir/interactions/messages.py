@@ -1,0 +1,51 @@
+"""What comes in and what goes out, free of any web framework."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+Tree = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One act asked for: a request, or one entry of a batch or transaction.
+
+    `tree` is the parsed resource, when the body is one; `body` and `content_type` are for patches. `parameters` are search
+    parameters in the order sent. Conditions are header values as received, None when absent.
+    """
+
+    method: str
+    resource_type: str | None = None
+    id: str | None = None
+    version: str | None = None
+    operation: str | None = None
+    parameters: tuple[tuple[str, str], ...] = ()
+    tree: Tree | None = None
+    body: bytes = b""
+    content_type: str = ""
+    accept: str = ""
+    if_match: str | None = None
+    if_none_match: str | None = None
+    if_modified_since: str | None = None
+    if_none_exist: str | None = None
+    prefer_return: str | None = None
+    lenient: bool | None = None
+    query: bytes = b""
+
+
+@dataclass(slots=True)
+class Response:
+    """An answer. At most one of `json` (resource bytes as stored), `tree` (a resource) and `content` (a document in its own
+    type) is set. `last_modified` is in milliseconds."""
+
+    status: int
+    json: bytes | None = None
+    tree: Tree | None = None
+    content: bytes | None = None
+    content_type: str | None = None
+    etag: str | None = None
+    last_modified: int | None = None
+    location: str | None = None
+    headers: list[tuple[str, str]] = field(default_factory=list)

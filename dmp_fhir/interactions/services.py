@@ -1,0 +1,48 @@
+"""The parts an interaction works with, and the request it works on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from dmp_fhir.identity.context import AccessContext
+from dmp_fhir.identity.tokens import TokenVerifier
+from dmp_fhir.instants import Clock
+from dmp_fhir.interactions.messages import Request
+from dmp_fhir.registry.search.links import PageLinks
+from dmp_fhir.settings import Settings
+from dmp_fhir.store.database import Database
+from dmp_fhir.store.payloads import PayloadStore
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Built once at the start (app.py)."""
+
+    settings: Settings
+    database: Database
+    payloads: PayloadStore
+    verifier: TokenVerifier
+    page_links: PageLinks
+    clock: Clock
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """One request of one caller. An entry of a batch or transaction is an exchange of its own."""
+
+    services: Services
+    context: AccessContext
+    request: Request
+    request_id: str
+
+    def asking(self, request: Request) -> Exchange:
+        """The same caller asking for something else."""
+        return replace(self, request=request)
+
+    @property
+    def now(self) -> int:
+        return self.services.clock()
+
+    @property
+    def base_url(self) -> str:
+        return self.services.settings.base_url

@@ -1,0 +1,168 @@
+"""Documents of a record: published, replaced, relabelled, archived, deleted (logically). Identifiers per D2."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import orjson
+
+from dmp_fhir.canonicals import EXT_IS_ARCHIVED, URI
+from dmp_fhir.policy.facts import DocumentFacts
+from dmp_fhir.registry.index import document_columns
+from dmp_fhir.registry.versions import add_version, settle, stamp, version_of
+from dmp_fhir.store.database import Reader, Transaction
+from dmp_fhir.wire.json import parse_json
+
+Tree = dict[str, Any]
+Author = tuple[str, str]  # kind ('person', 'structure', 'patient', 'system') and national identifier
+
+
+@dataclass(frozen=True, slots=True)
+class StoredDocument:
+    """The current state of a document, with the facts that rights depend on."""
+
+    record_id: str
+    id: str
+    version: int
+    last_updated: int
+    submission_set_id: str | None
+    replaced_by: str | None
+    facts: DocumentFacts
+
+    def tree(self, reader: Reader) -> Tree:
+        found = version_of(reader, self.record_id, "DocumentReference", self.id, self.version)
+        if found is None:
+            raise LookupError(f"document {self.id} has no version {self.version}")
+        return parse_json(found.body)
+
+
+def stored_document(reader: Reader, record_id: str, document_id: str) -> StoredDocument | None:
+    found = stored_documents(reader, record_id, [document_id])
+    return found[0] if found else None
+
+
+def stored_documents(reader: Reader, record_id: str, document_ids: Iterable[str]) -> list[StoredDocument]:
+    documents = []
+    for document_id in document_ids:
+        key = {"record_id": record_id, "id": document_id}
+        row = reader.row(
+            "SELECT version, last_updated, submission_set_id, replaced_by, type_system, type_code, status, archived,"
+            " masked_professionals, hidden_patient, hidden_representatives, created"
+            " FROM document WHERE record_id = :record_id AND id = :id",
+            key,
+        )
+        if row is None:
+            continue
+        authors = reader.rows(
+            "SELECT kind, identifier FROM document_author WHERE record_id = :record_id AND document_id = :id", key
+        )
+        facts = document_facts(row[4], row[5], row[6], bool(row[7]), tuple(map(bool, row[8:11])), authors, row[11])
+        documents.append(StoredDocument(record_id, document_id, *row[:4], facts))
+    return documents
+
+
+def document_facts(
+    type_system: str | None,
+    type_code: str | None,
+    status: str,
+    archived: bool,
+    masks: tuple[bool, ...],
+    authors: Iterable[Author],
+    deposited: int,
+) -> DocumentFacts:
+    by_kind: dict[str, set[str]] = {"person": set(), "structure": set(), "patient": set(), "system": set()}
+    for kind, identifier in authors:
+        by_kind[kind].add(identifier)
+    labels = ("MASQUE_PS", "INVISIBLE_PATIENT", "INVISIBLE_REPRESENTANTS_LEGAUX")
+    return DocumentFacts(
+        type_system=type_system or "",
+        type_code=type_code or "",
+        labels=frozenset(label for label, is_set in zip(labels, masks, strict=True) if is_set),
+        status=status,
+        archived=archived,
+        author_persons=frozenset(by_kind["person"]),
+        author_structures=frozenset(by_kind["structure"]),
+        author_patients=frozenset(by_kind["patient"]),
+        deposited_ms=deposited,
+    )
+
+
+def insert_document(
+    tx: Transaction,
+    record_id: str,
+    tree: Tree,
+    instant: int,
+    authors: Iterable[Author],
+    submission_set_id: str,
+) -> bytes:
+    """Store version 1 of a document whose tree already has its id; returns the bytes that will be served."""
+    tree = stamp(with_new_entry_uuid(tree), tree["id"], 1, instant)
+    settle(tx, record_id, "DocumentReference", tree["id"])
+    columns = document_columns(tree)
+    tx.insert(
+        "document",
+        columns
+        | {
+            "record_id": record_id,
+            "id": tree["id"],
+            "version": 1,
+            "created": instant,
+            "last_updated": instant,
+            "submission_set_id": submission_set_id,
+            "replaced_by": None,
+        },
+    )
+    tx.insert_many(
+        "document_author",
+        [
+            {"record_id": record_id, "document_id": tree["id"], "kind": kind, "identifier": identifier}
+            for kind, identifier in dict.fromkeys(authors)
+        ],
+    )
+    return add_version(tx, record_id, tree, 1, instant, "POST")
+
+
+def amend_document(
+    tx: Transaction,
+    document: StoredDocument,
+    tree: Tree,
+    instant: int,
+    *,
+    method: str = "PATCH",
+    replaced_by: str | None = None,
+) -> tuple[StoredDocument, bytes]:
+    """Store the next version of a document: only status, labels and the archive flag may differ (D4)."""
+    version = document.version + 1
+    tree = stamp(with_new_entry_uuid(tree), document.id, version, instant)
+    columns = document_columns(tree)
+    columns |= {"version": version, "last_updated": instant, "replaced_by": replaced_by or document.replaced_by}
+    tx.execute(
+        f"UPDATE document SET {', '.join(f'{name} = :{name}' for name in columns)}"  # noqa: S608
+        " WHERE record_id = :record_id AND id = :id",
+        columns | {"record_id": document.record_id, "id": document.id},
+    )
+    body = add_version(tx, document.record_id, tree, version, instant, method)
+    facts = replace(document.facts, status=columns["status"], archived=columns["archived"])
+    amended = replace(document, version=version, last_updated=instant, replaced_by=columns["replaced_by"], facts=facts)
+    return amended, body
+
+
+def with_new_entry_uuid(tree: Tree) -> Tree:
+    """Each version of the metadata has its own entryUUID, given by the registry (D2)."""
+    kept = [each for each in tree.get("identifier", []) if each.get("use") != "official"]
+    entry_uuid = {"use": "official", "system": URI, "value": f"urn:uuid:{uuid.uuid4()}"}
+    return tree | {"identifier": [entry_uuid, *kept]}
+
+
+def is_archived(tree: Tree) -> bool:
+    return any(
+        each.get("url") == EXT_IS_ARCHIVED and each.get("valueBoolean") is True for each in tree.get("extension", [])
+    )
+
+
+def canonical_bytes(value: Any) -> bytes:
+    """JSON with sorted keys: what two submissions are compared by (D17)."""
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS, default=str)

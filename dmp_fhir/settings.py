@@ -1,0 +1,135 @@
+"""Settings, read once from the environment. A bad one stops the start with a sentence that names it.
+
+Every setting is a field of `Settings` with its environment variable, default and meaning in `describe()`; `docs/settings.md`
+is generated from it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+PROFILES = ("development", "production")
+PROFILE_LEVELS = ("released", "main", "mhd")
+
+
+class BadSetting(ValueError):
+    """A setting that the server refuses to start with."""
+
+
+def _setting(variable: str, meaning: str, default: Any = MISSING) -> Any:
+    metadata = {"variable": variable, "meaning": meaning}
+    return field(metadata=metadata) if default is MISSING else field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What an operator may choose. Sizes are bytes, durations seconds."""
+
+    profile: str = _setting(
+        "DMP_FHIR_PROFILE",
+        "`development` trusts the sandbox issuer and test identities; `production` refuses to start with anything unsafe",
+        "development",
+    )
+    data_folder: Path = _setting("DMP_FHIR_DATA", "Folder of the database, the documents and the keys", Path("var"))
+    database_url: str = _setting(
+        "DATABASE_URL", "`sqlite:///PATH` or `postgresql://…`; empty means SQLite in the data folder", ""
+    )
+    base_url: str = _setting(
+        "DMP_FHIR_BASE_URL",
+        "Address of the FHIR endpoint as clients see it; links are built from it, never from the Host header",
+        "http://127.0.0.1:8000/fhir",
+    )
+    issuers_file: str = _setting(
+        "DMP_FHIR_ISSUERS", "JSON file of trusted token issuers; empty means the sandbox issuer alone (development)", ""
+    )
+    profile_level: str = _setting(
+        "DMP_FHIR_PROFILE_LEVEL", "`released`, `main` or `mhd`: which edition of the French profiles is required (D1)", "released"
+    )
+    lenient_search: bool = _setting(
+        "DMP_FHIR_LENIENT_SEARCH", "Drop unknown search parameters instead of refusing them (D11)", False
+    )
+    max_body: int = _setting("DMP_FHIR_MAX_BODY", "Largest request body in general", 1_000_000)
+    max_submission: int = _setting("DMP_FHIR_MAX_SUBMISSION", "Largest ITI-65 or ITI-105 request body", 150_000_000)
+    max_document: int = _setting("DMP_FHIR_MAX_DOCUMENT", "Largest document", 100_000_000)
+    max_entries: int = _setting("DMP_FHIR_MAX_ENTRIES", "Most entries in a bundle", 100)
+
+    def __post_init__(self) -> None:
+        _one_of(self, "profile", PROFILES)
+        _one_of(self, "profile_level", PROFILE_LEVELS)
+        if not re.fullmatch(r"https?://[^\s/?#]+(/[^\s?#]*[^\s/?#])?", self.base_url):
+            raise BadSetting(f"DMP_FHIR_BASE_URL: {self.base_url!r} is not an absolute http(s) address without final slash")
+        for name in ("max_body", "max_submission", "max_document", "max_entries"):
+            if getattr(self, name) < 1:
+                raise BadSetting(f"{_variable(name)}: must be at least 1")
+        if self.database_url and not re.match(r"(sqlite:///|postgres(ql)?://)", self.database_url):
+            raise BadSetting("DATABASE_URL: must start with sqlite:/// or postgresql://")
+        if self.profile == "production":
+            self._refuse_unsafe()
+
+    def _refuse_unsafe(self) -> None:
+        if not self.base_url.startswith("https://"):
+            raise BadSetting("DMP_FHIR_BASE_URL: the production profile needs an https address")
+        if not self.issuers_file:
+            raise BadSetting("DMP_FHIR_ISSUERS: the production profile does not trust the sandbox issuer; name yours")
+
+    @property
+    def database(self) -> str:
+        return self.database_url or f"sqlite:///{(self.data_folder / 'registry.sqlite').absolute()}"
+
+    @property
+    def payload_folder(self) -> Path:
+        return self.data_folder / "documents"
+
+    @property
+    def key_folder(self) -> Path:
+        return self.data_folder / "keys"
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Settings:
+        values = {
+            each.name: _convert(each.name, each.metadata["variable"], environment[each.metadata["variable"]])
+            for each in fields(cls)
+            if environment.get(each.metadata["variable"], "") != ""
+        }
+        return cls(**values)
+
+
+def _variable(name: str) -> str:
+    return next(each.metadata["variable"] for each in fields(Settings) if each.name == name)
+
+
+def _one_of(settings: Settings, name: str, allowed: tuple[str, ...]) -> None:
+    value = getattr(settings, name)
+    if value not in allowed:
+        raise BadSetting(f"{_variable(name)}: {value!r} is none of {', '.join(allowed)}")
+
+
+def _convert(name: str, variable: str, text: str) -> Any:
+    if name == "data_folder":
+        return Path(text)
+    if name.startswith("max_"):
+        if not text.isascii() or not text.isdigit():
+            raise BadSetting(f"{variable}: {text!r} is not a whole number")
+        return int(text)
+    if name == "lenient_search":
+        if text.lower() not in ("true", "false"):
+            raise BadSetting(f"{variable}: {text!r} is neither true nor false")
+        return text.lower() == "true"
+    return text.rstrip("/") if name == "base_url" else text
+
+
+def describe() -> str:
+    """The settings as a Markdown table."""
+    rows = [
+        f"| `{each.metadata['variable']}` | {_shown(each.default)} | {each.metadata['meaning']} |" for each in fields(Settings)
+    ]
+    return "\n".join(["| variable | default | meaning |", "| --- | --- | --- |", *rows]) + "\n"
+
+
+def _shown(default: Any) -> str:
+    return f"`{default}`" if default != "" else "(empty)"
