@@ -1,0 +1,177 @@
+"""Claims of an IUA access token -> AccessContext.
+
+IHE IUA JWT: https://profiles.ihe.net/ITI/IUA/index.html#3714221-json-web-token-option , with the project's extension
+`extensions.fr_dmp` (D34: purpose, motive, request of the patient and secrecy are claims, never free headers).
+A wrong claim raises `ClaimFault`; its text names the claim and never repeats a value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from dmp_fhir.canonicals import TRE_G15, V3_ACT_REASON
+from dmp_fhir.identity.context import AccessContext
+from dmp_fhir.identity.identifiers import is_matricule, normalised_professional, normalised_structure, parse_person_id
+from dmp_fhir.identity.issuers import CATEGORY_MODES, TrustedIssuer
+
+TRE_R248 = "urn:oid:1.2.250.1.213.1.1.4.248"
+PURPOSES = {
+    (V3_ACT_REASON, "TREAT"): "normal",
+    (V3_ACT_REASON, "BTG"): "bris_de_glace",
+    (V3_ACT_REASON, "ETREAT"): "centre_15",
+    (V3_ACT_REASON, "PATRQT"): "patient",
+    (V3_ACT_REASON, "HOPERAT"): "systeme",
+    (TRE_R248, "normal"): "normal",
+    (TRE_R248, "bris_de_glace"): "bris_de_glace",
+    (TRE_R248, "centre_15"): "centre_15",
+}
+PRACTICE_CONTEXTS = frozenset(
+    {"MEDECINE_TRAVAIL", "PMI", "EHPAD_COORDONNATEUR", "SAPEUR_POMPIER", "ASSURANCE", "EXPERTISE", "EMPLOYEUR"}
+)
+INS_STATUSES = frozenset({"QUALIFIEE", "VALIDEE", "RECUPEREE", "PROVISOIRE"})
+PROFESSIONS = frozenset(
+    "10 21 26 28 31 32 35 36 37 38 39 40 50 60 69 70 80 81 82 83 84 85 86 91 92 93 94 95 96 98".split()
+)
+"""TRE_G15 codes of professionals (https://mos.esante.gouv.fr/NOS/TRE_G15-ProfessionSante)."""
+
+_PEOPLE = frozenset({"PATIENT", "REPRESENTANT", "AIDANT"})
+_LONGEST = 256
+_LONGEST_REASON = 1000
+
+
+class ClaimFault(Exception):  # noqa: N818 - a fault found in a token, turned into a 401 by its caller
+    """A claim that is missing, of the wrong type or of an unknown value; `args[0]` is its name."""
+
+
+def _text(claims: Mapping[str, Any], name: str, *, longest: int = _LONGEST) -> str | None:
+    value = claims.get(name)
+    if value is None and name not in claims:
+        return None
+    if not isinstance(value, str) or not value.strip() or len(value) > longest or not value.isprintable():
+        raise ClaimFault(name)
+    return value
+
+
+def required_text(claims: Mapping[str, Any], name: str) -> str:
+    """A claim that must be there, as a text that is not blank."""
+    value = _text(claims, name)
+    if value is None:
+        raise ClaimFault(name)
+    return value
+
+
+def _flag(claims: Mapping[str, Any], name: str) -> bool:
+    value = claims.get(name, False)
+    if not isinstance(value, bool):
+        raise ClaimFault(name)
+    return value
+
+
+def _choice(claims: Mapping[str, Any], name: str, allowed: frozenset[str]) -> str | None:
+    value = _text(claims, name)
+    if value is not None and value not in allowed:
+        raise ClaimFault(name)
+    return value
+
+
+def _members(claims: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    value = claims.get(name, {})
+    if not isinstance(value, dict):
+        raise ClaimFault(name)
+    return value
+
+
+def _codings(claims: Mapping[str, Any], name: str) -> list[tuple[str, str]]:
+    value = claims.get(name, [])
+    if not isinstance(value, list) or len(value) > 8 or not all(isinstance(coding, dict) for coding in value):
+        raise ClaimFault(name)
+    return [(required_text(coding, "system"), required_text(coding, "code")) for coding in value]
+
+
+def _purpose(iua: Mapping[str, Any]) -> str:
+    purposes = {PURPOSES.get(coding) for coding in _codings(iua, "purpose_of_use")}
+    if len(purposes) != 1:
+        raise ClaimFault("purpose_of_use")
+    purpose = purposes.pop()
+    if purpose is None:
+        raise ClaimFault("purpose_of_use")
+    return purpose
+
+
+def _profession(iua: Mapping[str, Any], fr_dmp: Mapping[str, Any]) -> str | None:
+    roles = [code for system, code in _codings(iua, "subject_role") if system == TRE_G15]
+    stated = _text(fr_dmp, "profession")
+    found = {*roles, *([stated] if stated else [])}
+    # Several situations of practice in one token: the client must say which one is used (spec identity, section 5).
+    if len(found) > 1:
+        raise ClaimFault("subject_role")
+    return found.pop() if found else None
+
+
+def _actor_id(category: str, stated: str, structure: str | None) -> str:
+    if category in ("PS", "PS_ROLE"):
+        found = normalised_professional(stated)
+    elif category == "STRUCTURE":
+        found = normalised_structure(stated)
+        if found != structure:
+            raise ClaimFault("subject_organization_id")
+    elif category in _PEOPLE:
+        person = parse_person_id(stated)
+        found = person.value if person else stated if is_matricule(stated) else None
+    else:
+        found = stated if len(stated) <= 64 else None
+    if found is None:
+        raise ClaimFault("national_provider_identifier" if category in ("PS", "PS_ROLE") else "sub")
+    return found
+
+
+def access_context(claims: Mapping[str, Any], issuer: TrustedIssuer) -> AccessContext:
+    """The context of a token whose signature, issuer, audience and times are already verified. Raises `ClaimFault`."""
+    extensions = _members(claims, "extensions")
+    iua, fr_dmp = _members(extensions, "ihe_iua"), _members(extensions, "fr_dmp")
+    category = required_text(fr_dmp, "category")
+    if category not in CATEGORY_MODES or category not in issuer.categories:
+        raise ClaimFault("category")
+    auth_mode = required_text(fr_dmp, "auth_mode")
+    if auth_mode not in CATEGORY_MODES[category] or auth_mode not in issuer.auth_modes:
+        raise ClaimFault("auth_mode")
+    stated_structure = _text(iua, "subject_organization_id")
+    structure = normalised_structure(stated_structure) if stated_structure else None
+    if (stated_structure and not structure) or (category in ("STRUCTURE", "CPE") and not structure):
+        raise ClaimFault("subject_organization_id")
+    stated_id = _text(iua, "national_provider_identifier") or required_text(claims, "sub")
+    profession = _profession(iua, fr_dmp)
+    if category == "PS" and profession not in PROFESSIONS:
+        category = "PS_ROLE"
+    stated_person = _text(iua, "person_id")
+    person = parse_person_id(stated_person) if stated_person else None
+    if stated_person and person is None:
+        raise ClaimFault("person_id")
+    actor_id = _actor_id(category, stated_id, structure)
+    if category == "PATIENT" and (person is None or person.value != actor_id):
+        raise ClaimFault("person_id")
+    return AccessContext(
+        actor_category=category,
+        actor_id=actor_id,
+        actor_name=_text(iua, "subject_name") or actor_id,
+        auth_mode=auth_mode,
+        purpose=_purpose(iua),
+        profession=profession,
+        specialty=_text(fr_dmp, "specialty"),
+        structure=structure,
+        structure_name=_text(iua, "subject_organization"),
+        practice_context=_choice(fr_dmp, "context", PRACTICE_CONTEXTS),
+        regulation=_flag(fr_dmp, "regulation"),
+        reason=_text(fr_dmp, "btg_reason", longest=_LONGEST_REASON),
+        secret=_flag(fr_dmp, "secret"),
+        patient_agreement=_flag(fr_dmp, "patient_agreement"),
+        patient_request=_flag(fr_dmp, "patient_request"),
+        person_id=str(person) if person else None,
+        represented_by=_text(fr_dmp, "represented_by"),
+        ins_status=_choice(fr_dmp, "ins_status", INS_STATUSES) or "QUALIFIEE",
+        client_id=required_text(claims, "client_id"),
+        token_id=required_text(claims, "jti"),
+        issuer=issuer.issuer,
+        scopes=frozenset(required_text(claims, "scope").split()),
+    )
