@@ -1,8 +1,9 @@
 """The schema, one set of tables for SQLite and PostgreSQL.
 
 What belongs to a record carries the record's id as the first column of its key and of its indexes; a record's id is the
-id of its Patient. People and organisations that belong to no record are in the directory, whose record id is `DIRECTORY`.
-The few global questions (INS -> record, resource id -> record, identifier -> owner) have small tables of their own.
+id of its Patient. People and organisations that belong to no record are in the directory, whose record id is
+`DIRECTORY`. The few global questions (INS -> record, resource id -> record, identifier -> owner) have small tables
+of their own.
 
 Instants are milliseconds since 1970 UTC; an interval `[x_low, x_high)` is what a FHIR date of some precision covers.
 Resource bodies are the exact JSON bytes that are served, compressed (store/bodies.py).
@@ -54,7 +55,7 @@ def _owned_by_record(name: str, *columns: object, key: tuple[str, ...] = ("recor
     )  # type: ignore[arg-type]
 
 
-# --- records -----------------------------------------------------------------------------------------------------------
+# --- records ---------------------------------------------------------------------------------------------------------
 
 record = Table(
     "record",
@@ -83,7 +84,7 @@ ins = Table(
     sqlite_with_rowid=False,
 )
 
-# --- global questions --------------------------------------------------------------------------------------------------
+# --- global questions ------------------------------------------------------------------------------------------------
 
 resource_home = Table(
     "resource_home",
@@ -95,8 +96,8 @@ resource_home = Table(
     sqlite_with_rowid=False,
 )
 
-# One owner per identifier: the uniqueId of documents and submission sets, the national identifiers of the directory, the
-# conditions of conditional creates. `fingerprint` is the SHA-256 of what was submitted, for D17.
+# One owner per identifier: the uniqueId of documents and submission sets, the national identifiers of the directory,
+# the conditions of conditional creates. `fingerprint` is the SHA-256 of what was submitted, for D17.
 unique_identifier = Table(
     "unique_identifier",
     metadata,
@@ -110,7 +111,7 @@ unique_identifier = Table(
     sqlite_with_rowid=False,
 )
 
-# --- every version of every resource -----------------------------------------------------------------------------------
+# --- every version of every resource ---------------------------------------------------------------------------------
 
 resource_version = _owned_by_record(
     "resource_version",
@@ -125,7 +126,7 @@ resource_version = _owned_by_record(
     key=("record_id", "resource_type", "resource_id", "version"),
 )
 
-# --- documents ---------------------------------------------------------------------------------------------------------
+# --- documents -------------------------------------------------------------------------------------------------------
 
 document = _owned_by_record(
     "document",
@@ -182,7 +183,7 @@ payload = _owned_by_record(
 Index("payload_by_document", payload.c.record_id, payload.c.document_id)
 Index("payload_by_content", payload.c.sha256)
 
-# --- submission sets and folders ---------------------------------------------------------------------------------------
+# --- submission sets and folders -------------------------------------------------------------------------------------
 
 document_list = _owned_by_record(
     "document_list",
@@ -213,7 +214,7 @@ list_entry = _owned_by_record(
 )
 Index("list_entry_by_target", list_entry.c.record_id, list_entry.c.target_id)
 
-# --- consents: one row is one line of the standing (policy/standing.py) -------------------------------------------------
+# --- consents: one row is one line of the standing (policy/standing.py) ----------------------------------------------
 
 consent = _owned_by_record(
     "consent",
@@ -232,7 +233,7 @@ consent = _owned_by_record(
     CheckConstraint("decision IN ('permit', 'deny')", name="consent_decision"),
 )
 
-# --- people and organisations: the directory, and those around a patient ------------------------------------------------
+# --- people and organisations: the directory, and those around a patient ---------------------------------------------
 
 party = _owned_by_record(
     "party",
@@ -248,7 +249,7 @@ party = _owned_by_record(
     key=("record_id", "resource_type", "id"),
 )
 
-# --- values that searches look for, many per resource ------------------------------------------------------------------
+# --- values that searches look for, many per resource ----------------------------------------------------------------
 
 search_token = _owned_by_record(
     "search_token",
@@ -295,7 +296,7 @@ search_reference = _owned_by_record(
 )
 Index("search_reference_by_resource", search_reference.c.record_id, search_reference.c.resource_id)
 
-# --- the trace ---------------------------------------------------------------------------------------------------------
+# --- the trace -------------------------------------------------------------------------------------------------------
 
 audit_event = _owned_by_record(
     "audit_event",
@@ -316,3 +317,10 @@ audit_event = _owned_by_record(
     Column("body", LargeBinary, nullable=False),
 )
 Index("audit_event_by_agent", audit_event.c.record_id, audit_event.c.agent_id, audit_event.c.recorded)
+
+# Text is compared and ordered byte by byte on both databases, whatever the locale of the PostgreSQL server.
+for _table in metadata.tables.values():
+    for _column in _table.columns:
+        if isinstance(_column.type, String):
+            _binary = type(_column.type)(_column.type.length, collation="C")
+            _column.type = _column.type.with_variant(_binary, "postgresql")

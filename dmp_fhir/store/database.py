@@ -1,0 +1,224 @@
+"""The one door to the database: hand-written SQL with `:name` parameters in, plain tuples out, on SQLite and
+PostgreSQL.
+
+A snapshot is one consistent view, read only. A transaction commits when its block ends and rolls back when anything is
+raised out of it. Each thread of each process has its own connection, opened when first used.
+
+Portable SQL: a flag is written `archived` or `NOT archived` (never `= 1`) and tested by truthiness when it comes out
+(SQLite answers 0 and 1); a parameter that may be NULL and stands alone is cast (`CAST(:since AS BIGINT) IS NULL`).
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import threading
+import time
+import weakref
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from dmp_fhir.store.errors import ConstraintViolation, StoreUnavailable, TransactionConflict, UniqueViolation
+from dmp_fhir.store.postgresql import PostgresqlConnection
+from dmp_fhir.store.sqlite import SqliteConnection, path_of
+from dmp_fhir.store.statements import insert_into
+
+__all__ = [
+    "ConstraintViolation",
+    "Database",
+    "Reader",
+    "StoreUnavailable",
+    "Transaction",
+    "TransactionConflict",
+    "UniqueViolation",
+]
+
+T = TypeVar("T")
+Params = Mapping[str, Any]
+Row = tuple[Any, ...]
+Connection = SqliteConnection | PostgresqlConnection
+
+CONFLICT_RETRIES = 3
+# Connections of a parent process: never used here and never closed, closing would end the parent's session.
+_left_to_the_parent: list[Connection] = []
+_open: weakref.WeakSet[Database] = weakref.WeakSet()
+
+
+class Reader:
+    """Reads inside one snapshot or one transaction."""
+
+    __slots__ = ("_connection", "dialect")
+
+    def __init__(self, connection: Connection, dialect: str) -> None:
+        self._connection = connection
+        self.dialect = dialect
+
+    def rows(self, sql: str, params: Params | None = None) -> list[Row]:
+        return self._connection.rows(sql, params)
+
+    def row(self, sql: str, params: Params | None = None) -> Row | None:
+        """The first row, or None. The statement is run to its end: ask for one row."""
+        found = self._connection.rows(sql, params)
+        return found[0] if found else None
+
+
+class Transaction(Reader):
+    """Reads and writes. After a statement was refused by the database, leave the block: PostgreSQL accepts nothing
+    more."""
+
+    __slots__ = ()
+
+    def execute(self, sql: str, params: Params | None = None) -> int:
+        """Run a statement that answers no rows; how many rows it changed."""
+        return self._connection.execute(sql, params)
+
+    def insert(self, table: str, values: Params) -> None:
+        """Insert one row; UniqueViolation when its key is taken."""
+        self._connection.insert(table, values)
+
+    def insert_many(self, table: str, rows: Sequence[Params]) -> None:
+        """Insert rows that all have the same columns."""
+        if rows:
+            self._connection.insert_many(table, rows)
+
+    def claim(self, table: str, values: Params) -> bool:
+        """Insert the row unless its key is taken: True for the winner of a race. A loser waits for the winner's end,
+        and reads its row in the same transaction (TF-186)."""
+        return self._connection.execute(f"{insert_into(table, tuple(values))} ON CONFLICT DO NOTHING", values) == 1
+
+
+class _Holder:
+    """The connection of one thread; closed with the thread."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self.process = os.getpid()
+        self.busy = False
+
+    def close(self) -> None:
+        if self.process == os.getpid():
+            self.connection.close()
+        else:
+            _left_to_the_parent.append(self.connection)
+
+    __del__ = close
+
+
+class Database:
+    """`sqlite:////path/of/file` or `postgresql://user@host/name`, migrated before (store/schema.py)."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.dialect = dialect_of(url)
+        self._local = threading.local()
+        self._holders: weakref.WeakSet[_Holder] = weakref.WeakSet()
+
+    @classmethod
+    def open(cls, url: str) -> Database:
+        """Open and try the database; StoreUnavailable when it does not answer, ValueError for an address of no known
+        kind."""
+        database = cls(url)
+        database._holder()
+        return database
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Reader]:
+        """One consistent view of the latest committed state, read only."""
+        with self._session(write=False) as connection:
+            yield Reader(connection, self.dialect)
+
+    @contextmanager
+    def transaction(self) -> Iterator[Transaction]:
+        """All of the block or nothing. May raise TransactionConflict: prefer `write`, which runs the work again."""
+        with self._session(write=True) as connection:
+            yield Transaction(connection, self.dialect)
+
+    def write(self, work: Callable[[Transaction], T]) -> T:
+        """Run `work` in a transaction and commit. Run again, at most three times, after a deadlock or a serialisation
+        failure, and once after a UniqueViolation: the second run sees who won. So `work` has no effect but on its
+        transaction."""
+        conflicts = 0
+        raced = False
+        while True:
+            try:
+                with self.transaction() as tx:
+                    return work(tx)
+            except UniqueViolation:
+                if raced:
+                    raise
+                raced = True
+            except TransactionConflict:
+                if conflicts == CONFLICT_RETRIES:
+                    raise
+                conflicts += 1
+                time.sleep(0.01 * conflicts * (0.5 + random.random()))  # noqa: S311 - jitter
+
+    def close(self) -> None:
+        """Close the connections of all threads of this process; a later use opens new ones."""
+        for holder in list(self._holders):
+            holder.close()
+        self._holders.clear()
+        self._local = threading.local()
+
+    @contextmanager
+    def _session(self, write: bool) -> Iterator[Connection]:
+        holder = self._begin(write)
+        connection = holder.connection
+        holder.busy = True
+        try:
+            yield connection
+            connection.commit()
+        except BaseException:
+            connection.rollback()
+            raise
+        finally:
+            holder.busy = False
+
+    def _begin(self, write: bool) -> _Holder:
+        holder = self._holder()
+        if holder.busy:
+            raise RuntimeError("a session of this thread is still open: hand it down, do not open a second one")
+        try:
+            holder.connection.begin(write)
+        except StoreUnavailable:
+            if holder.connection.usable:
+                raise
+            # The server went away since the last session; nothing was asked yet, so one new connection is tried.
+            holder = self._holder()
+            holder.connection.begin(write)
+        return holder
+
+    def _holder(self) -> _Holder:
+        holder: _Holder | None = getattr(self._local, "holder", None)
+        if holder is None or holder.process != os.getpid() or not holder.connection.usable:
+            holder = _Holder(_connect(self.url, self.dialect))
+            self._holders.add(holder)
+            self._local.holder = holder
+            _open.add(self)
+        return holder
+
+    @property
+    def has_connections(self) -> bool:
+        """Whether a thread of this process is connected."""
+        return any(holder.process == os.getpid() for holder in list(self._holders))
+
+
+def dialect_of(url: str) -> str:
+    """`sqlite` or `postgresql`; ValueError for any other address."""
+    scheme = url.partition(":")[0]
+    if scheme == "sqlite":
+        path_of(url)
+        return "sqlite"
+    if scheme in ("postgresql", "postgres"):
+        return "postgresql"
+    raise ValueError("a database address begins with sqlite:/// or postgresql://")
+
+
+def connected_here(url: str) -> bool:
+    """Whether this process has a Database on this address with open connections."""
+    return any(database.url == url and database.has_connections for database in list(_open))
+
+
+def _connect(url: str, dialect: str) -> Connection:
+    return SqliteConnection(path_of(url)) if dialect == "sqlite" else PostgresqlConnection(url)

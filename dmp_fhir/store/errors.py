@@ -1,0 +1,27 @@
+"""What the store can answer instead of rows."""
+
+from __future__ import annotations
+
+
+class ConstraintViolation(Exception):
+    """The database refused a row: a CHECK, a NOT NULL, a trigger that guards what is never rewritten. A bug of ours
+    unless it is a `UniqueViolation`. `table` is empty when the engine does not tell it."""
+
+    def __init__(self, table: str, message: str = "") -> None:
+        super().__init__(message or table)
+        self.table = table
+
+
+class UniqueViolation(ConstraintViolation):
+    """Somebody else already holds this key of `table`. The message never holds the values (they are health data)."""
+
+
+class StoreUnavailable(Exception):
+    """The store cannot serve for the moment: lock or statement time-out, connection lost, disk full. HTTP 503.
+
+    When it comes out of a commit over a connection that broke, whether the commit took place is unknown: the client
+    sends again and uniqueness sorts it out (D17)."""
+
+
+class TransactionConflict(StoreUnavailable):
+    """Deadlock or serialisation failure: the transaction was rolled back whole and may be run again (TF-215)."""

@@ -1,0 +1,112 @@
+"""The schema's versions: up, down, which one is here.  https://alembic.sqlalchemy.org/
+
+A migration runs in one transaction on both databases, so that a kill in its middle leaves the version before
+(TF-219). It runs with SQLAlchemy, on SQLite with Python's own sqlite3: two SQLite libraries on one file within one
+process would break each other's POSIX locks, so a process that is connected through apsw must close before it migrates.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from alembic import command
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.pool import NullPool
+
+from dmp_fhir.store.database import Database, StoreUnavailable, connected_here, dialect_of
+from dmp_fhir.store.sqlite import path_of
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+# All processes that migrate one PostgreSQL database take this advisory lock first.
+MIGRATION_LOCK = 0x646D70
+
+
+def upgrade(url: str, revision: str = "head") -> None:
+    """Bring the database to `revision`; creates the SQLite file. A database that is there already is left as it is."""
+    _migrate(url, lambda config: command.upgrade(config, revision))
+
+
+def downgrade(url: str, revision: str) -> None:
+    """Take the database back to `revision` (`-1`: one step, `base`: empty)."""
+    _migrate(url, lambda config: command.downgrade(config, revision))
+
+
+def current(url: str) -> str | None:
+    """The revision of the database, None when it was never migrated. Read through the store's own driver."""
+    if dialect_of(url) == "sqlite" and not Path(path_of(url)).exists():
+        return None
+    table = {
+        "sqlite": "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'alembic_version'",
+        "postgresql": "SELECT 1 FROM pg_catalog.pg_tables WHERE tablename = 'alembic_version'",
+    }
+    database = Database(url)
+    try:
+        with database.snapshot() as reader:
+            if reader.row(table[database.dialect]) is None:
+                return None
+            found = reader.row("SELECT version_num FROM alembic_version")
+            return found[0] if found else None
+    finally:
+        database.close()
+
+
+def head() -> str:
+    """The revision this program works with."""
+    revision = ScriptDirectory.from_config(_config()).get_current_head()
+    if revision is None:
+        raise RuntimeError("the package was built without its migrations")
+    return revision
+
+
+def is_current(url: str) -> bool:
+    """Whether the database has the schema this program works with."""
+    return current(url) == head()
+
+
+def _config(connection: Connection | None = None) -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    return config
+
+
+def _migrate(url: str, act: Any) -> None:
+    if dialect_of(url) == "sqlite" and connected_here(url):
+        raise RuntimeError("close the database before migrating it: this process is connected to it")
+    engine = migration_engine(url)
+    try:
+        with engine.connect() as connection:
+            act(_config(connection))
+            connection.commit()
+    except OperationalError as error:
+        raise StoreUnavailable(type(error.orig).__name__) from error
+    finally:
+        engine.dispose()
+
+
+def migration_engine(url: str) -> Engine:
+    """A SQLAlchemy engine for migrations and schema comparison only. Dispose of it before the store opens the
+    database."""
+    if dialect_of(url) == "sqlite":
+        path = path_of(url)
+        engine = create_engine(
+            "sqlite://", creator=lambda: sqlite3.connect(path, timeout=30, isolation_level=None), poolclass=NullPool
+        )
+        # sqlite3 would not put DDL into a transaction by itself.
+        event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
+        return engine
+    engine = create_engine(
+        "postgresql+psycopg://", creator=lambda: psycopg.connect(url, connect_timeout=5), poolclass=NullPool
+    )
+    event.listen(
+        engine,
+        "begin",
+        lambda connection: connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})"),
+    )
+    return engine

@@ -1,0 +1,132 @@
+"""SQLite through apsw, which brings its own recent engine (TF-210) and is the fastest way from Python to it.
+
+Every connection loses nothing on a crash (WAL, synchronous=FULL) and trusts nothing in the file (trusted_schema off,
+defensive). Booleans come out as 0 and 1, BLOBs as bytes.
+https://www.sqlite.org/pragma.html https://rogerbinns.github.io/apsw/
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+from urllib.parse import unquote
+
+import apsw
+
+from dmp_fhir.store.errors import ConstraintViolation, StoreUnavailable, UniqueViolation
+from dmp_fhir.store.statements import insert_into
+
+Params = Mapping[str, Any]
+
+# Below this version a race between a checkpoint and a writer could corrupt a WAL database.
+OLDEST_SAFE_ENGINE = (3, 51, 3)
+BUSY_SECONDS = 5.0
+_PRAGMAS = (
+    "journal_mode = WAL",
+    "synchronous = FULL",
+    "foreign_keys = ON",
+    "trusted_schema = OFF",
+    "recursive_triggers = ON",  # REPLACE must not go round the triggers that forbid deletion
+    "cell_size_check = ON",
+    "temp_store = MEMORY",
+    "cache_size = -32768",
+    "mmap_size = 268435456",
+    "journal_size_limit = 67108864",
+)
+_UNIQUE = {apsw.SQLITE_CONSTRAINT_UNIQUE, apsw.SQLITE_CONSTRAINT_PRIMARYKEY, apsw.SQLITE_CONSTRAINT_ROWID}
+_UNAVAILABLE = (
+    apsw.BusyError,
+    apsw.LockedError,
+    apsw.FullError,
+    apsw.IOError,
+    apsw.CantOpenError,
+    apsw.ReadOnlyError,
+    apsw.InterruptError,
+    apsw.ProtocolError,
+)
+
+
+def path_of(url: str) -> str:
+    """The file of `sqlite:///relative` or `sqlite:////absolute`."""
+    path = unquote(url.removeprefix("sqlite:///").partition("?")[0])
+    if not url.startswith("sqlite:///") or path in ("", ":memory:"):
+        raise ValueError("a SQLite address is sqlite:/// followed by the path of a file")
+    return path
+
+
+def translated(error: apsw.Error) -> Exception:
+    """The store's own exception for an engine error; the error itself when it is a bug or damage."""
+    if isinstance(error, apsw.ConstraintError):
+        message = str(error)
+        if error.extendedresult in _UNIQUE:
+            return UniqueViolation(message.rpartition(": ")[2].partition(".")[0], message)
+        return ConstraintViolation("", message)
+    if isinstance(error, _UNAVAILABLE):
+        return StoreUnavailable(type(error).__name__)
+    return error
+
+
+class SqliteConnection:
+    """One connection of one thread: begins, ends, and runs statements for the sessions of store/database.py."""
+
+    def __init__(self, path: str) -> None:
+        try:
+            self._connection = apsw.Connection(path, flags=apsw.SQLITE_OPEN_READWRITE, statementcachesize=512)
+            self._connection.set_busy_handler(self._wait)
+            self._connection.config(apsw.SQLITE_DBCONFIG_DEFENSIVE, 1)
+            self._give_up = 0.0
+            for pragma in _PRAGMAS:
+                self._connection.execute(f"PRAGMA {pragma}").fetchall()
+        except apsw.Error as error:
+            raise translated(error) from error
+        self._cursor = self._connection.cursor()
+
+    def _wait(self, attempts: int) -> bool:
+        # The engine's own handler sleeps up to 100 ms; waiters here come back after about the length of a transaction.
+        now = time.monotonic()
+        if attempts == 0:
+            self._give_up = now + BUSY_SECONDS
+        elif now > self._give_up:
+            return False
+        time.sleep(min(0.0002 * (attempts + 1), 0.002) * (0.5 + random.random()))  # noqa: S311 - jitter
+        return True
+
+    def begin(self, write: bool) -> None:
+        # IMMEDIATE: a transaction that reads first and writes later would fail at once when another writer came
+        # between.
+        self.execute("BEGIN IMMEDIATE" if write else "BEGIN DEFERRED")
+
+    def commit(self) -> None:
+        self.execute("COMMIT")
+
+    def rollback(self) -> None:
+        if self._connection.in_transaction:
+            self._cursor.execute("ROLLBACK")
+
+    def rows(self, sql: str, params: Params | None = None) -> list[tuple[Any, ...]]:
+        try:
+            return self._cursor.execute(sql, params).fetchall()
+        except apsw.Error as error:
+            raise translated(error) from error
+
+    def execute(self, sql: str, params: Params | None = None) -> int:
+        self.rows(sql, params)
+        return self._connection.changes()
+
+    def insert(self, table: str, values: Params) -> None:
+        self.rows(insert_into(table, tuple(values)), values)
+
+    def insert_many(self, table: str, rows: Sequence[Params]) -> None:
+        try:
+            self._cursor.executemany(insert_into(table, tuple(rows[0])), rows)
+        except apsw.Error as error:
+            raise translated(error) from error
+
+    @property
+    def usable(self) -> bool:
+        return True
+
+    def close(self) -> None:
+        self._connection.close()
