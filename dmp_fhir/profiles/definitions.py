@@ -1,0 +1,117 @@
+"""The R4 (4.0.1) base definitions as tables: what elements a type has, in what order, how many, of which types.
+
+Compiled from the HL7 StructureDefinitions by tools/compile_r4.py. A backbone element is a type named by its path
+(`DocumentReference.content`). https://hl7.org/fhir/R4/resourcelist.html, https://hl7.org/fhir/R4/datatypes.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+import orjson
+
+FHIR_VERSION = "4.0.1"
+ABSTRACT = frozenset({"Resource", "DomainResource", "Element", "BackboneElement"})
+
+
+@dataclass(frozen=True, slots=True)
+class Element:
+    """One element of a type. `name` is without `[x]`; `types` has several names for a choice; `codes` are those of a
+    required binding, by system; `targets` the resource types a Reference may name (empty: any)."""
+
+    name: str
+    types: tuple[str, ...]
+    least: int
+    many: bool
+    choice: bool
+    attribute: bool
+    codes: Mapping[str, frozenset[str]] | None
+    value_set: str | None
+    targets: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Property:
+    """A JSON property of a type: `valueString` is the property `valueString` of element `value` with type `string`."""
+
+    name: str
+    element: Element
+    type: str
+    primitive: bool
+    resource: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Type:
+    """A resource type, a datatype or a backbone element. `properties` are in the order of the specification."""
+
+    name: str
+    kind: str
+    parent: str
+    elements: tuple[Element, ...]
+    properties: Mapping[str, Property]
+
+
+@cache
+def _compiled() -> dict[str, Any]:
+    return orjson.loads((files("dmp_fhir.profiles") / "data" / "r4.json").read_bytes())
+
+
+@cache
+def _codes(value_set: str) -> Mapping[str, frozenset[str]]:
+    return {system: frozenset(codes) for system, codes in _compiled()["codes"][value_set].items()}
+
+
+def _element(row: list[Any]) -> Element:
+    name, types, least, most, *rest = row
+    options = rest[0] if rest else {}
+    value_set = options.get("binding")
+    return Element(
+        name=name,
+        types=(types,) if isinstance(types, str) else tuple(types),
+        least=least,
+        many=most != 1,
+        choice=not isinstance(types, str),
+        attribute="attribute" in options,
+        codes=_codes(value_set) if value_set else None,
+        value_set=value_set,
+        targets=frozenset(options.get("targets", ())),
+    )
+
+
+@cache
+def type_of(name: str) -> Type:
+    """The table of a type. Raises KeyError for a name R4 does not have."""
+    kind, parent, rows = _compiled()["types"][name]
+    elements = tuple(_element(row) for row in rows)
+    properties = {}
+    for element in elements:
+        for type_name in element.types:
+            key = element.name + type_name[0].upper() + type_name[1:] if element.choice else element.name
+            properties[key] = Property(
+                key, element, type_name, is_primitive(type_name), type_name in ("Resource", "DomainResource")
+            )
+    return Type(name, kind, parent, elements, properties)
+
+
+@cache
+def is_primitive(name: str) -> bool:
+    return _compiled()["types"][name][0] == "primitive"
+
+
+@cache
+def resource_types() -> frozenset[str]:
+    """The 146 concrete resource types of R4."""
+    types = _compiled()["types"].items()
+    return frozenset(name for name, row in types if row[0] == "resource" and name not in ABSTRACT)
+
+
+@cache
+def invariants() -> Mapping[str, tuple[tuple[str, str, str], ...]]:
+    """FHIRPath invariants of the base definitions: path to (key, severity, expression), at the place that defines them."""
+    data = orjson.loads((files("dmp_fhir.profiles") / "data" / "r4-invariants.json").read_bytes())
+    return {path: tuple((k, s, e) for k, s, e in rows) for path, rows in data["invariants"].items()}

@@ -1,0 +1,1 @@
+"""Bytes to resource trees and back: JSON, XML, patch bodies, and which of them a request means."""
