@@ -15,7 +15,7 @@ from typing import Any
 import orjson
 
 FHIR_VERSION = "4.0.1"
-ABSTRACT = frozenset({"Resource", "DomainResource", "Element", "BackboneElement"})
+ABSTRACT_RESOURCES = frozenset({"Resource", "DomainResource"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +36,10 @@ class Element:
 
 @dataclass(frozen=True, slots=True)
 class Property:
-    """A JSON property of a type: `valueString` is the property `valueString` of element `value` with type `string`."""
+    """A JSON property of a type: `valueString` is the property of element `value` with type `string`. `order` is its place."""
 
     name: str
+    order: int
     element: Element
     type: str
     primitive: bool
@@ -88,12 +89,12 @@ def type_of(name: str) -> Type:
     """The table of a type. Raises KeyError for a name R4 does not have."""
     kind, parent, rows = _compiled()["types"][name]
     elements = tuple(_element(row) for row in rows)
-    properties = {}
+    properties: dict[str, Property] = {}
     for element in elements:
         for type_name in element.types:
             key = element.name + type_name[0].upper() + type_name[1:] if element.choice else element.name
             properties[key] = Property(
-                key, element, type_name, is_primitive(type_name), type_name in ("Resource", "DomainResource")
+                key, len(properties), element, type_name, is_primitive(type_name), type_name in ABSTRACT_RESOURCES
             )
     return Type(name, kind, parent, elements, properties)
 
@@ -107,7 +108,7 @@ def is_primitive(name: str) -> bool:
 def resource_types() -> frozenset[str]:
     """The 146 concrete resource types of R4."""
     types = _compiled()["types"].items()
-    return frozenset(name for name, row in types if row[0] == "resource" and name not in ABSTRACT)
+    return frozenset(name for name, row in types if row[0] == "resource" and name not in ABSTRACT_RESOURCES)
 
 
 @cache

@@ -63,7 +63,9 @@ def parse_json(data: bytes, limits: Limits = DEFAULT) -> dict[str, Any]:
     except orjson.JSONDecodeError as fault:
         _refuse_unreadable(data, fault)
     if type(tree) is not dict:
-        refuse_at(1, 1, "un objet JSON (une ressource) est attendu.", "a JSON object (a resource) is expected.", rule="TF-108")
+        refuse_at(
+            1, 1, "un objet JSON (une ressource) est attendu.", "a JSON object (a resource) is expected.", rule="TF-108"
+        )
     names, decimals = _survey(tree, limits)
     if len(data) > limits.resource:
         check_sizes(len(data), *_content(tree), limits)
@@ -161,10 +163,20 @@ def _refuse_text(text: str, position: int, fr: str, en: str, rule: str) -> NoRet
 
 def _refuse_unreadable(data: bytes, fault: orjson.JSONDecodeError) -> NoReturn:
     if not data.strip(b" \t\r\n"):
-        refuse_at(1, 1, "le corps est vide ; une ressource est attendue.", "the body is empty; send a resource.", rule="TF-108")
+        refuse_at(
+            1,
+            1,
+            "le corps est vide ; une ressource est attendue.",
+            "the body is empty; send a resource.",
+            rule="TF-108",
+        )
     if data.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff", b"\x00")) or data[1:2] == b"\x00":
         refuse_at(
-            1, 1, "envoyez de l'UTF-8 sans marque d'ordre (BOM).", "send UTF-8 without a byte order mark.", rule="TF-104"
+            1,
+            1,
+            "envoyez de l'UTF-8 sans marque d'ordre (BOM).",
+            "send UTF-8 without a byte order mark.",
+            rule="TF-104",
         )
     try:
         text = data.decode()
