@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from dmp_fhir.identity.context import AccessContext
 from dmp_fhir.identity.tokens import TokenVerifier
@@ -26,6 +26,13 @@ class Services:
     clock: Clock
 
 
+@dataclass(slots=True)
+class Trail:
+    """What became known on the way, for the trace of a refusal."""
+
+    record_id: str | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Exchange:
     """One request of one caller. An entry of a batch or transaction is an exchange of its own."""
@@ -34,10 +41,11 @@ class Exchange:
     context: AccessContext
     request: Request
     request_id: str
+    trail: Trail = field(default_factory=Trail)
 
     def asking(self, request: Request) -> Exchange:
         """The same caller asking for something else."""
-        return replace(self, request=request)
+        return replace(self, request=request, trail=Trail())
 
     @property
     def now(self) -> int:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
 from dmp_fhir.canonicals import EXT_IS_ARCHIVED, URI
 from dmp_fhir.policy.facts import DocumentFacts
-from dmp_fhir.registry.index import document_columns
-from dmp_fhir.registry.versions import add_version, settle, stamp, version_of
+from dmp_fhir.registry.shelves import put_new, put_next
+from dmp_fhir.registry.versions import Found, version_of
 from dmp_fhir.store.database import Reader, Transaction
 from dmp_fhir.wire.json import parse_json
 
@@ -91,30 +91,9 @@ def document_facts(
 
 
 def insert_document(
-    tx: Transaction,
-    record_id: str,
-    tree: Tree,
-    instant: int,
-    authors: Iterable[Author],
-    submission_set_id: str,
-) -> bytes:
-    """Store version 1 of a document whose tree already has its id; returns the bytes that will be served."""
-    tree = stamp(with_new_entry_uuid(tree), tree["id"], 1, instant)
-    settle(tx, record_id, "DocumentReference", tree["id"])
-    columns = document_columns(tree)
-    tx.insert(
-        "document",
-        columns
-        | {
-            "record_id": record_id,
-            "id": tree["id"],
-            "version": 1,
-            "created": instant,
-            "last_updated": instant,
-            "submission_set_id": submission_set_id,
-            "replaced_by": None,
-        },
-    )
+    tx: Transaction, record_id: str, tree: Tree, instant: int, authors: Iterable[Author], submission_set_id: str
+) -> Found:
+    """Store version 1 of a document whose tree already has its id."""
     tx.insert_many(
         "document_author",
         [
@@ -122,7 +101,7 @@ def insert_document(
             for kind, identifier in dict.fromkeys(authors)
         ],
     )
-    return add_version(tx, record_id, tree, 1, instant, "POST")
+    return put_new(tx, record_id, with_new_entry_uuid(tree), instant, {"submission_set_id": submission_set_id})
 
 
 def amend_document(
@@ -133,21 +112,11 @@ def amend_document(
     *,
     method: str = "PATCH",
     replaced_by: str | None = None,
-) -> tuple[StoredDocument, bytes]:
+) -> Found:
     """Store the next version of a document: only status, labels and the archive flag may differ (D4)."""
-    version = document.version + 1
-    tree = stamp(with_new_entry_uuid(tree), document.id, version, instant)
-    columns = document_columns(tree)
-    columns |= {"version": version, "last_updated": instant, "replaced_by": replaced_by or document.replaced_by}
-    tx.execute(
-        f"UPDATE document SET {', '.join(f'{name} = :{name}' for name in columns)}"  # noqa: S608
-        " WHERE record_id = :record_id AND id = :id",
-        columns | {"record_id": document.record_id, "id": document.id},
-    )
-    body = add_version(tx, document.record_id, tree, version, instant, method)
-    facts = replace(document.facts, status=columns["status"], archived=columns["archived"])
-    amended = replace(document, version=version, last_updated=instant, replaced_by=columns["replaced_by"], facts=facts)
-    return amended, body
+    more = {"replaced_by": replaced_by} if replaced_by else None
+    tree = with_new_entry_uuid(tree)
+    return put_next(tx, document.record_id, tree, document.version, instant, method, more)
 
 
 def with_new_entry_uuid(tree: Tree) -> Tree:

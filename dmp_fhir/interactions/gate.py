@@ -1,0 +1,188 @@
+"""The gate: the one way from a request to the database.
+
+A gate belongs to one database transaction. It knows the caller's standing in each record it opens, asks the policy, hands
+out the predicates that every query carries, and collects the acts to be traced. Writes are traced in their own transaction;
+a read answers only once its trace is durable (design decision 5).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from dmp_fhir.audit import log
+from dmp_fhir.audit.acts import Act
+from dmp_fhir.interactions.messages import Response
+from dmp_fhir.interactions.services import Exchange
+from dmp_fhir.outcome import Refusal, not_found
+from dmp_fhir.policy.actions import Action
+from dmp_fhir.policy.engine import Decision, decide
+from dmp_fhir.policy.facts import DocumentFacts
+from dmp_fhir.policy.predicate import (
+    Predicate,
+    audit_predicate,
+    consent_predicate,
+    document_predicate,
+    list_predicate,
+)
+from dmp_fhir.policy.refusals import refuse_record
+from dmp_fhir.policy.standing import NO_RECORD, Standing, load_standing
+from dmp_fhir.registry.versions import Found
+from dmp_fhir.store.clock import RecordClock, lock_record
+from dmp_fhir.store.database import Reader, Transaction
+from dmp_fhir.store.tables import DIRECTORY
+
+T = TypeVar("T")
+Entity = tuple[str, str, int | None]
+
+
+class Gate:
+    """Reading, under the rights of one caller."""
+
+    def __init__(self, exchange: Exchange, reader: Reader) -> None:
+        self.exchange = exchange
+        self.context = exchange.context
+        self.reader = reader
+        self.now = exchange.now
+        self.acts: list[Act] = []
+        self._standings: dict[str, Standing] = {}
+
+    def standing(self, record_id: str | None) -> Standing:
+        if record_id is None or record_id == DIRECTORY:
+            return NO_RECORD
+        if record_id not in self._standings:
+            self.exchange.trail.record_id = record_id
+            self._standings[record_id] = self._load(record_id)
+        return self._standings[record_id]
+
+    def _load(self, record_id: str) -> Standing:
+        return load_standing(self.reader, record_id, self.now)
+
+    def decide(self, action: Action, record_id: str | None, facts: DocumentFacts | None = None) -> Decision:
+        return decide(self.context, action, self.standing(record_id), facts, self.now)
+
+    def permit(self, action: Action, record_id: str | None, facts: DocumentFacts | None = None) -> Decision:
+        """The decision, if it permits; else 403 for the record and 404 for a document (AR-06, D14)."""
+        decision = self.decide(action, record_id, facts)
+        if decision.permit:
+            return decision
+        if facts is not None and decision.level == "document":
+            not_found(decision.reason, decision.rules)
+        refuse_record(decision)
+
+    def permit_by_id(self, action: Action, record_id: str | None, facts: DocumentFacts | None = None) -> Decision:
+        """As `permit`, for a resource asked for by its id: any refusal is the uniform 404 (TF-001)."""
+        decision = self.decide(action, record_id, facts)
+        if not decision.permit:
+            not_found(decision.reason, decision.rules)
+        return decision
+
+    def predicates(self, record_id: str) -> dict[str, Predicate]:
+        """What the caller may see of a record, per type of resource: part of every query."""
+        standing = self.standing(record_id)
+        return {
+            "DocumentReference": document_predicate(self.context, standing, self.now),
+            "List": list_predicate(self.context, standing, self.now),
+            "Consent": consent_predicate(self.context, standing, self.now),
+            "AuditEvent": audit_predicate(self.context, standing, self.now),
+        }
+
+    def did(
+        self,
+        interaction: str,
+        action: str,
+        record_id: str | None,
+        *found: Found,
+        decision: Decision | None = None,
+        query: bytes | None = None,
+        entities: tuple[Entity, ...] = (),
+    ) -> None:
+        """Note an act to be traced."""
+        named = (*entities, *((each.resource_type, each.id, each.version) for each in found))
+        self.acts.append(
+            Act(
+                interaction=interaction,
+                action=action,
+                outcome="0",
+                record_id=record_id or DIRECTORY,
+                entities=named,
+                query=query,
+                rules=decision.rules if decision else (),
+                reason=decision.reason if decision else None,
+                request_id=self.exchange.request_id,
+            )
+        )
+
+    def leave_traces(self, tx: Transaction) -> None:
+        log.append_many(tx, self.acts, self.context, self.now)
+
+
+class Writing(Gate):
+    """Writing, under the rights of one caller. The first look at a record locks it until the end of the transaction, and its
+    clock gives the instant of everything written in it."""
+
+    reader: Transaction
+
+    def __init__(self, exchange: Exchange, tx: Transaction) -> None:
+        super().__init__(exchange, tx)
+        self.tx = tx
+        self._clocks: dict[str, RecordClock] = {}
+        self._instants: dict[str, int] = {}
+
+    def _load(self, record_id: str) -> Standing:
+        self.lock(record_id)
+        return super()._load(record_id)
+
+    def lock(self, record_id: str) -> None:
+        if record_id not in self._clocks:
+            self._clocks[record_id] = lock_record(self.tx, record_id)
+
+    def instant(self, record_id: str) -> int:
+        if record_id not in self._instants:
+            self.lock(record_id)
+            self._instants[record_id] = self._clocks[record_id].tick(self.now)
+        return self._instants[record_id]
+
+    def rights_changed(self, record_id: str) -> None:
+        """A consent or a person around the patient was written: the next decision looks again."""
+        self._standings.pop(record_id, None)
+
+
+def reading(exchange: Exchange, work: Callable[[Gate], Response]) -> Response:
+    """Read in one snapshot, then make the trace durable, then answer."""
+    database = exchange.services.database
+    with database.snapshot() as reader:
+        gate = Gate(exchange, reader)
+        response = work(gate)
+    database.write(gate.leave_traces)
+    return response
+
+
+def writing(exchange: Exchange, work: Callable[[Writing], T]) -> T:
+    """Write in one transaction, trace included; retried when it lost a race (store/database.py)."""
+
+    def attempt(tx: Transaction) -> T:
+        gate = Writing(exchange, tx)
+        result = work(gate)
+        gate.leave_traces(tx)
+        return result
+
+    return exchange.services.database.write(attempt)
+
+
+def trace_refusal(exchange: Exchange, interaction: str, action: str, refusal: Refusal) -> None:
+    """A refused act leaves a trace too (AR-96, TF-162), in a transaction of its own since the act's was rolled back."""
+    request = exchange.request
+    act = Act(
+        interaction=interaction,
+        action=action,
+        outcome="4",
+        record_id=exchange.trail.record_id or DIRECTORY,
+        entities=((request.resource_type, request.id, None),) if request.resource_type and request.id else (),
+        query=request.query or None,
+        rules=refusal.rules,
+        reason=refusal.reason or refusal.issues[0].code,
+        request_id=exchange.request_id,
+        status=refusal.status,
+    )
+    exchange.services.database.write(lambda tx: log.append(tx, act, exchange.context, exchange.now))
