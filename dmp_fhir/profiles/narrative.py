@@ -1,4 +1,7 @@
-"""The XHTML of a narrative: only what shows text, nothing that acts. https://hl7.org/fhir/R4/narrative.html (txt-1, txt-2)"""
+"""The XHTML of a narrative: only what shows text, nothing that acts.
+
+https://hl7.org/fhir/R4/narrative.html (txt-1, txt-2)
+"""
 
 from __future__ import annotations
 
@@ -7,35 +10,39 @@ import re
 from lxml import etree
 
 XHTML = "http://www.w3.org/1999/xhtml"
-_ELEMENTS = frozenset(
-    "a abbr acronym address b bdo big blockquote br caption center cite code col colgroup dd dfn div dl dt em h1 h2 h3 h4 h5 "
-    "h6 hr i img ins kbd li map area nav ol p pre q samp section small span strike strong sub sup table tbody td tfoot th "
-    "thead tr tt u ul var".split()
-)
-_ATTRIBUTES = frozenset(
-    "abbr accesskey align alt axis border cellhalign cellpadding cellspacing cellvalign char charoff charset cite class "
-    "colspan compact coords dir frame headers height href hreflang hspace id lang longdesc name nowrap rel rev rowspan rules "
-    "scope shape span src start style summary tabindex title type valign value vspace width xml:lang".split()
-)
+_ELEMENT_NAMES = """
+a abbr acronym address b bdo big blockquote br caption center cite code col colgroup dd dfn div dl dt em h1 h2
+h3 h4 h5 h6 hr i img ins kbd li map area nav ol p pre q samp section small span strike strong sub sup table
+tbody td tfoot th thead tr tt u ul var
+"""
+_ATTRIBUTE_NAMES = """
+abbr accesskey align alt axis border cellhalign cellpadding cellspacing cellvalign char charoff charset cite
+class colspan compact coords dir frame headers height href hreflang hspace id lang longdesc name nowrap rel
+rev rowspan rules scope shape span src start style summary tabindex title type valign value vspace width
+xml:lang
+"""
+_ELEMENTS = frozenset(_ELEMENT_NAMES.split())
+_ATTRIBUTES = frozenset(_ATTRIBUTE_NAMES.split())
 _XML_LANG = "{http://www.w3.org/XML/1998/namespace}lang"
 # Links stay inside the resource or are plain web, mail and object addresses; no script, no data but pictures.
 _ADDRESS = re.compile(
-    r"(?i)(#|https?:|mailto:|tel:|urn:|data:image/(png|gif|jpeg);|cid:|[a-z0-9._/-]*(?![a-z0-9._/:-]))"
+    r"(?i)(?:#|https?:|mailto:|tel:|urn:|cid:|data:image/(?:png|gif|jpeg);|[a-z0-9._/-]*(?![a-z0-9._/:-]))"
 )
 _STYLE_FETCHES = re.compile(r"(?i)url\s*\(|expression\s*\(|@import|\\")
 DEPTH = 64
-_PARSER = {
-    "resolve_entities": False,
-    "no_network": True,
-    "load_dtd": False,
-    "remove_comments": True,
-    "huge_tree": False,
-}
 
 
-def parser() -> etree.XMLParser:
-    """An XML parser that reads the bytes and nothing else. Not shared between threads."""
-    return etree.XMLParser(encoding="utf-8", **_PARSER)
+def parser(*, huge: bool = False) -> etree.XMLParser:
+    """An XML parser that reads the bytes and nothing else. `huge` lifts the library's own limits, for bodies whose
+    size and number of tags have been checked. Not shared between threads."""
+    return etree.XMLParser(
+        encoding="utf-8",
+        resolve_entities=False,
+        no_network=True,
+        load_dtd=False,
+        remove_comments=True,
+        huge_tree=huge,
+    )
 
 
 def read_div(text: str) -> etree._Element:

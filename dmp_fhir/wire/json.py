@@ -1,8 +1,8 @@
 """JSON bytes to resource trees and back. https://hl7.org/fhir/R4/json.html
 
-A tree is made of dict, list, str, bool, int, None and `Digits`. Reading is strict: what two parsers could read differently
-is refused (duplicate names, NaN, broken text). orjson reads; a body with anything unusual in it is read a second time,
-token by token, to find the fault and its place, or to keep the digits of its decimals.
+A tree is made of dict, list, str, bool, int, None and `Digits`. Reading is strict: what two parsers could read
+differently is refused (duplicate names, NaN, broken text). orjson reads; a body with anything unusual in it is read a
+second time, token by token, to find the fault and its place, or to keep the digits of its decimals.
 """
 
 from __future__ import annotations
@@ -56,16 +56,21 @@ def number(text: str) -> int | Digits:
 
 def parse_json(data: bytes, limits: Limits = DEFAULT) -> dict[str, Any]:
     """Read one JSON object. Refuses with 400 `structure` (place in the text) or 413 `too-long`."""
+    tree = parse_value(data, limits)
+    if type(tree) is not dict:
+        fr, en = "un objet JSON (une ressource) est attendu.", "a JSON object (a resource) is expected."
+        refuse_at(1, 1, fr, en, rule="TF-108")
+    return tree
+
+
+def parse_value(data: bytes, limits: Limits = DEFAULT) -> Any:
+    """Read any JSON text (a JSON Patch is an array); as strict as `parse_json`."""
     if len(data) > limits.body:
         too_long(f"{len(data)} bytes", f"{limits.body} bytes")
     try:
         tree = orjson.loads(data)
     except orjson.JSONDecodeError as fault:
         _refuse_unreadable(data, fault)
-    if type(tree) is not dict:
-        refuse_at(
-            1, 1, "un objet JSON (une ressource) est attendu.", "a JSON object (a resource) is expected.", rule="TF-108"
-        )
     names, decimals = _survey(tree, limits)
     if len(data) > limits.resource:
         check_sizes(len(data), *_content(tree), limits)
@@ -102,12 +107,12 @@ def _unusual(data: bytes) -> bool:
     return any(zero in data for zero in _MINUS_ZERO)
 
 
-def _survey(tree: dict[str, Any], limits: Limits) -> tuple[int, bool]:
-    """Number of property names, and whether there is a number that is not a plain integer. Level by level, so that depth
-    costs no recursion."""
+def _survey(tree: Any, limits: Limits) -> tuple[int, bool]:
+    """Number of property names, and whether there is a number that is not a plain integer. Level by level, so that
+    depth costs no recursion."""
     names = 0
-    decimals = False
-    level: list[Any] = [tree]
+    decimals = type(tree) is float
+    level: list[Any] = [tree] if type(tree) in (dict, list) else []
     depth = 0
     while level:
         depth += 1
@@ -138,7 +143,7 @@ def _survey(tree: dict[str, Any], limits: Limits) -> tuple[int, bool]:
     return names, decimals
 
 
-def _content(tree: dict[str, Any]) -> tuple[int, int]:
+def _content(tree: Any) -> tuple[int, int]:
     """Characters in `data` properties, and number of resources."""
     characters = 0
     resources = 0
@@ -163,13 +168,8 @@ def _refuse_text(text: str, position: int, fr: str, en: str, rule: str) -> NoRet
 
 def _refuse_unreadable(data: bytes, fault: orjson.JSONDecodeError) -> NoReturn:
     if not data.strip(b" \t\r\n"):
-        refuse_at(
-            1,
-            1,
-            "le corps est vide ; une ressource est attendue.",
-            "the body is empty; send a resource.",
-            rule="TF-108",
-        )
+        fr, en = "le corps est vide ; une ressource est attendue.", "the body is empty; send a resource."
+        refuse_at(1, 1, fr, en, rule="TF-108")
     if data.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff", b"\x00")) or data[1:2] == b"\x00":
         refuse_at(
             1,

@@ -1,4 +1,4 @@
-"""How much a body may hold (spec: hostile input, area C). A breach is 413 `too-long` for sizes, 400 `structure` for shapes."""
+"""How much a body may hold (threats, area C). A breach is 413 `too-long` for sizes, 400 `structure` for shapes."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from dmp_fhir.outcome import refuse
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """`body`: bytes of a whole body; `resource`: bytes of one resource, embedded content (`data`) not counted;
-    `depth`: nesting of objects and arrays, or of XML elements; `items`: elements of one array; `entries`: entries of one
-    Bundle; `nodes`: XML tags, opening and closing, in one body."""
+    """`body`: bytes of a whole body; `resource`: bytes of one resource, embedded content (`data`) not counted; `depth`:
+    nesting of objects and arrays, or of XML elements; `items`: elements of one array; `entries`: entries of one Bundle;
+    `nodes`: XML tags, opening and closing, in one body."""
 
     body: int = 150_000_000
     resource: int = 1_000_000

@@ -1,9 +1,9 @@
 """XML bytes to resource trees and back, driven by the R4 tables. https://hl7.org/fhir/R4/xml.html
 
 Reading tolerates any order of elements (D16) and comments between elements; it refuses document types, processing
-instructions, other encodings than UTF-8, other namespaces, repeated single elements and unknown names. Writing follows the
-order of the specification. JSON -> XML -> JSON gives the same tree back, decimals with their digits; a narrative comes back
-as the same XHTML, written our way.
+instructions, other encodings than UTF-8, other namespaces, repeated single elements and unknown names. Writing follows
+the order of the specification. JSON -> XML -> JSON gives the same tree back, decimals with their digits; a narrative
+comes back as the same XHTML, written our way.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _ENCODING = re.compile(rb"encoding[ \t\r\n]{0,8}=[ \t\r\n]{0,8}[\"']([A-Za-z0-9.
 _INTEGER = re.compile(r"-?(?:0|[1-9][0-9]{0,18})")
 _DECIMAL = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
 _INTEGERS = frozenset({"integer", "unsignedInt", "positiveInt"})
-# libxml2 refuses longer attribute values unless told to read huge documents.
+# libxml2 refuses longer values unless told to read huge documents; our own limits hold for both (TF-097).
 _LIBRARY_TEXT = 9_900_000
 
 
@@ -44,14 +44,14 @@ def parse_xml(data: bytes, limits: Limits = DEFAULT) -> dict[str, Any]:
 
 
 def dump_xml(tree: dict[str, Any]) -> bytes:
-    """Write a resource tree as UTF-8, elements in the order of R4. Raises ValueError for a tree that is no R4 resource."""
+    """Write a resource tree as UTF-8, elements in the order of R4. Raises ValueError for what is no R4 resource."""
     out: list[str] = ['<?xml version="1.0" encoding="UTF-8"?>']
     _write_resource(tree, f' xmlns="{FHIR}"', out)
     return "".join(out).encode()
 
 
 def parse_markup(data: bytes, limits: Limits = DEFAULT) -> etree._Element:
-    """Well-formed XML to elements, whatever the vocabulary; nothing outside the bytes is ever read (TF-093 to TF-098)."""
+    """Well-formed XML to elements, whatever the vocabulary. Nothing but the bytes is ever read (TF-093 to TF-098)."""
     if len(data) > limits.body:
         too_long(f"{len(data)} bytes", f"{limits.body} bytes")
     _check_bytes(data)
@@ -59,9 +59,8 @@ def parse_markup(data: bytes, limits: Limits = DEFAULT) -> etree._Element:
         too_long(f"{data.count(b'<')} tags", str(limits.nodes))
     if data.count(b'="') + data.count(b"='") + data.count(b"= ") > 2 * limits.nodes:
         too_long("attributes", str(2 * limits.nodes))
-    reader = parser() if len(data) < _LIBRARY_TEXT else _huge_parser()
     try:
-        return etree.fromstring(data, reader)
+        return etree.fromstring(data, parser(huge=len(data) >= _LIBRARY_TEXT))
     except etree.XMLSyntaxError as fault:
         line, column = fault.position
         if "too long" in fault.msg or "Huge" in fault.msg or "huge" in fault.msg:
@@ -74,13 +73,6 @@ def parse_markup(data: bytes, limits: Limits = DEFAULT) -> etree._Element:
             f"this is not well-formed XML ({_without_values(detail)}).",
             rule="TF-097",
         )
-
-
-def _huge_parser() -> etree.XMLParser:
-    """For bodies that carry a large document: the library's own limits would refuse its text (TF-097); ours hold."""
-    return etree.XMLParser(
-        encoding="utf-8", resolve_entities=False, no_network=True, load_dtd=False, remove_comments=True, huge_tree=True
-    )
 
 
 def _without_values(detail: str) -> str:
@@ -148,10 +140,15 @@ def _blank(text: str | None) -> bool:
     return text is None or not text.strip(" \t\r\n")
 
 
+def parse_element(element: etree._Element, type_name: str) -> dict[str, Any]:
+    """Read one element of `parse_markup` as a datatype, for patches."""
+    return _Reader(DEFAULT).complex(element, type_of(type_name), 1)
+
+
 class _Reader:
     """Elements to trees. The expression of a fault is the way of element names to it."""
 
-    def __init__(self, limits: Limits, data: bytes) -> None:
+    def __init__(self, limits: Limits, data: bytes = b"&#") -> None:
         self.limits = limits
         # Raw noncharacters and character references are the only ways to what XML lets through and we do not (TF-104).
         self.suspicious = b"&#" in data or b"\xef\xb7" in data or b"\xbf\xbe" in data or b"\xbf\xbf" in data
