@@ -96,11 +96,16 @@ class _Holder:
         self.process = os.getpid()
         self.busy = False
 
+    @property
+    def inherited(self) -> bool:
+        """Whether a parent process opened it."""
+        return self.process != os.getpid()
+
     def close(self) -> None:
-        if self.process == os.getpid():
-            self.connection.close()
-        else:
+        if self.inherited:
             _left_to_the_parent.append(self.connection)
+        else:
+            self.connection.close()
 
     __del__ = close
 
@@ -191,17 +196,28 @@ class Database:
 
     def _holder(self) -> _Holder:
         holder: _Holder | None = getattr(self._local, "holder", None)
-        if holder is None or holder.process != os.getpid() or not holder.connection.usable:
+        if holder is None or holder.inherited or not holder.connection.usable:
+            self._refuse_after_fork_in_session()
             holder = _Holder(_connect(self.url, self.dialect))
             self._holders.add(holder)
             self._local.holder = holder
             _open.add(self)
         return holder
 
+    def _refuse_after_fork_in_session(self) -> None:
+        if self.dialect == "sqlite" and any(holder.inherited and holder.busy for holder in list(self._holders)):
+            raise RuntimeError("this process was forked while a session was open: SQLite cannot be used in it")
+
+    def _let_go(self) -> None:
+        """Close the connections that no session uses; the next session opens its own again."""
+        for holder in list(self._holders):
+            if not (holder.busy or holder.inherited):
+                holder.close()
+
     @property
     def has_connections(self) -> bool:
         """Whether a thread of this process is connected."""
-        return any(holder.process == os.getpid() for holder in list(self._holders))
+        return any(not holder.inherited and holder.connection.usable for holder in list(self._holders))
 
 
 def dialect_of(url: str) -> str:
@@ -222,3 +238,13 @@ def connected_here(url: str) -> bool:
 
 def _connect(url: str, dialect: str) -> Connection:
     return SqliteConnection(path_of(url)) if dialect == "sqlite" else PostgresqlConnection(url)
+
+
+def _before_fork() -> None:
+    # The SQLite library of a child would believe it holds the locks of its parent: no file may be open across a fork.
+    for database in list(_open):
+        if database.dialect == "sqlite":
+            database._let_go()
+
+
+os.register_at_fork(before=_before_fork)

@@ -8,8 +8,8 @@ process would break each other's POSIX locks, so a process that is connected thr
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import psycopg
 from alembic import command
@@ -76,14 +76,13 @@ def _config(connection: Connection | None = None) -> Config:
     return config
 
 
-def _migrate(url: str, act: Any) -> None:
+def _migrate(url: str, act: Callable[[Config], None]) -> None:
     if dialect_of(url) == "sqlite" and connected_here(url):
         raise RuntimeError("close the database before migrating it: this process is connected to it")
     engine = migration_engine(url)
     try:
         with engine.connect() as connection:
             act(_config(connection))
-            connection.commit()
     except OperationalError as error:
         raise StoreUnavailable(type(error.orig).__name__) from error
     finally:

@@ -20,7 +20,7 @@ from dmp_fhir.store.statements import insert_into
 
 Params = Mapping[str, Any]
 
-# Below this version a race between a checkpoint and a writer could corrupt a WAL database.
+# Before it, a checkpoint and a writer at the same moment could corrupt a database in WAL mode.
 OLDEST_SAFE_ENGINE = (3, 51, 3)
 BUSY_SECONDS = 5.0
 _PRAGMAS = (
@@ -60,7 +60,7 @@ def translated(error: apsw.Error) -> Exception:
     """The store's own exception for an engine error; the error itself when it is a bug or damage."""
     if isinstance(error, apsw.ConstraintError):
         message = str(error)
-        if error.extendedresult in _UNIQUE:
+        if error.extendedresult in _UNIQUE:  # type: ignore[attr-defined]
             return UniqueViolation(message.rpartition(": ")[2].partition(".")[0], message)
         return ConstraintViolation("", message)
     if isinstance(error, _UNAVAILABLE):
@@ -72,6 +72,9 @@ class SqliteConnection:
     """One connection of one thread: begins, ends, and runs statements for the sessions of store/database.py."""
 
     def __init__(self, path: str) -> None:
+        if tuple(map(int, apsw.sqlite_lib_version().split("."))) < OLDEST_SAFE_ENGINE:
+            raise RuntimeError("this SQLite can damage a database in WAL mode: install apsw 3.54 or later from PyPI")
+        self._ended = False
         try:
             self._connection = apsw.Connection(path, flags=apsw.SQLITE_OPEN_READWRITE, statementcachesize=512)
             self._connection.set_busy_handler(self._wait)
@@ -102,14 +105,17 @@ class SqliteConnection:
         self.execute("COMMIT")
 
     def rollback(self) -> None:
-        if self._connection.in_transaction:
-            self._cursor.execute("ROLLBACK")
+        try:
+            if self._connection.in_transaction:
+                self._cursor.execute("ROLLBACK")
+        except apsw.Error:
+            self._ended = True
 
     def rows(self, sql: str, params: Params | None = None) -> list[tuple[Any, ...]]:
         try:
             return self._cursor.execute(sql, params).fetchall()
         except apsw.Error as error:
-            raise translated(error) from error
+            raise self._noted(error) from error
 
     def execute(self, sql: str, params: Params | None = None) -> int:
         self.rows(sql, params)
@@ -122,11 +128,18 @@ class SqliteConnection:
         try:
             self._cursor.executemany(insert_into(table, tuple(rows[0])), rows)
         except apsw.Error as error:
-            raise translated(error) from error
+            raise self._noted(error) from error
+
+    def _noted(self, error: apsw.Error) -> Exception:
+        # After a read, write or sync that failed, what this connection believes about the file may be false (TF-204).
+        self._ended = self._ended or isinstance(error, apsw.IOError)
+        return translated(error)
 
     @property
     def usable(self) -> bool:
-        return True
+        """Whether the next session may use this connection; if not it is replaced."""
+        return not self._ended
 
     def close(self) -> None:
+        self._ended = True
         self._connection.close()

@@ -25,6 +25,7 @@ from sqlalchemy import (
     Table,
     Text,
 )
+from sqlalchemy.schema import SchemaItem
 
 DIRECTORY = ""
 
@@ -43,7 +44,7 @@ def _flag(name: str) -> Column[bool]:
     return Column(name, Boolean(create_constraint=True, name=f"{name}_is_boolean"), nullable=False)
 
 
-def _owned_by_record(name: str, *columns: object, key: tuple[str, ...] = ("record_id", "id")) -> Table:
+def _owned_by_record(name: str, *columns: SchemaItem, key: tuple[str, ...] = ("record_id", "id")) -> Table:
     """A table clustered by record (WITHOUT ROWID on SQLite)."""
     return Table(
         name,
@@ -52,7 +53,7 @@ def _owned_by_record(name: str, *columns: object, key: tuple[str, ...] = ("recor
         *columns,
         PrimaryKeyConstraint(*key),
         sqlite_with_rowid=False,
-    )  # type: ignore[arg-type]
+    )
 
 
 # --- records ---------------------------------------------------------------------------------------------------------

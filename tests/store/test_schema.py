@@ -1,9 +1,138 @@
-"""Migrations on both databases."""
+"""Migrations on both databases: up, down, on data, in step with the tables the program knows."""
+
+from __future__ import annotations
+
+import warnings
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import inspect
 
 from dmp_fhir.store import schema
+from dmp_fhir.store.database import ConstraintViolation, Database, StoreUnavailable
+from dmp_fhir.store.tables import metadata
+from tests.store import rows
+from tests.store.test_database import run_together
+
+CONTENT = b"compte rendu"
+
+
+def populate(url: str) -> None:
+    database = Database.open(url)
+    with database.transaction() as tx:
+        for number in range(20):
+            record_id = f"r{number}"
+            rows.whole_record(tx, record_id)
+            rows.whole_document(tx, record_id, f"d{number}", CONTENT, bytes(32))
+            tx.insert("audit_event", rows.trace(record_id, "t"))
+    database.close()
+
+
+def contents(url: str) -> dict[str, list[tuple[object, ...]]]:
+    """Every row of every table."""
+    database = Database.open(url)
+    with database.snapshot() as reader:
+        found = {}
+        for name, table in metadata.tables.items():
+            columns = ", ".join(f'"{column.name}"' for column in table.columns)
+            found[name] = sorted(reader.rows(f'SELECT {columns} FROM "{name}"'), key=repr)
+    database.close()
+    return found
 
 
 def test_a_new_database_becomes_current(empty_url: str) -> None:
     assert schema.current(empty_url) is None
+    assert not schema.is_current(empty_url)
+    schema.upgrade(empty_url)
+    assert schema.current(empty_url) == schema.head()
+    assert schema.is_current(empty_url)
     schema.upgrade(empty_url)
     assert schema.is_current(empty_url)
+
+
+def test_migrations_make_the_tables_the_program_knows(database_url: str) -> None:
+    engine = schema.migration_engine(database_url)
+    with engine.connect() as connection, warnings.catch_warnings():
+        context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
+        assert compare_metadata(context, metadata) == []
+        inspector = inspect(connection)
+        for name, table in metadata.tables.items():
+            key = inspector.get_pk_constraint(name)["constrained_columns"]
+            assert key == [column.name for column in table.primary_key.columns], name
+    engine.dispose()
+
+
+def test_down_and_up_one_step_keeps_every_row(database_url: str) -> None:
+    populate(database_url)
+    before = contents(database_url)
+    assert len(before["document"]) == 20
+    schema.downgrade(database_url, "-1")
+    assert not schema.is_current(database_url)
+    assert contents(database_url) == before
+    schema.upgrade(database_url)
+    assert schema.is_current(database_url)
+    assert contents(database_url) == before
+    database = Database.open(database_url)
+    with pytest.raises(ConstraintViolation), database.transaction() as tx:
+        tx.execute("DELETE FROM audit_event")
+    database.close()
+
+
+def test_down_to_nothing_and_up_again_on_a_populated_database(database_url: str) -> None:
+    populate(database_url)
+    schema.downgrade(database_url, "base")
+    assert schema.current(database_url) is None
+    engine = schema.migration_engine(database_url)
+    assert set(inspect(engine).get_table_names()) <= {"alembic_version"}
+    engine.dispose()
+    schema.upgrade(database_url)
+    populate(database_url)
+    assert len(contents(database_url)["document"]) == 20
+
+
+def test_a_migration_that_fails_leaves_the_version_before(database_url: str) -> None:
+    schema.downgrade(database_url, "0001")
+    populate(database_url)
+    before = contents(database_url)
+    # A trigger of the same name as the last one that 0002 creates: it fails at its end.
+    obstacle = {
+        "sqlite": "CREATE TRIGGER resource_version_sequence BEFORE INSERT ON ins BEGIN SELECT 1; END",
+        "postgresql": "CREATE FUNCTION nothing() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';"
+        "CREATE TRIGGER resource_version_sequence BEFORE INSERT ON resource_version EXECUTE FUNCTION nothing()",
+    }
+    database = Database.open(database_url)
+    with database.transaction() as tx:
+        tx.execute(obstacle[database.dialect])
+    database.close()
+    with pytest.raises(Exception, match="already exists"):
+        schema.upgrade(database_url)
+    assert schema.current(database_url) == "0001"
+    assert contents(database_url) == before
+    database = Database.open(database_url)
+    with database.transaction() as tx:
+        assert tx.execute("DELETE FROM audit_event") == 20  # none of the guards of 0002 is half there
+    database.close()
+
+
+def test_two_programs_may_migrate_at_once(empty_url: str) -> None:
+    answers = run_together(*[lambda: schema.upgrade(empty_url)] * 2)
+    assert answers == [None, None]
+    assert schema.is_current(empty_url)
+
+
+def test_a_connected_process_does_not_migrate_its_sqlite_file(tmp_path) -> None:
+    url = f"sqlite:///{tmp_path}/registry.db"
+    schema.upgrade(url)
+    database = Database.open(url)
+    with pytest.raises(RuntimeError, match="close the database"):
+        schema.downgrade(url, "base")
+    assert schema.is_current(url)
+    database.close()
+    schema.downgrade(url, "base")
+
+
+def test_a_database_that_cannot_be_reached_is_unavailable(tmp_path) -> None:
+    for url in (f"sqlite:///{tmp_path}/no/such/folder.db", f"postgresql://postgres@/none?host={tmp_path}"):
+        with pytest.raises(StoreUnavailable):
+            schema.upgrade(url)

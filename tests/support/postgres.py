@@ -38,6 +38,7 @@ SETTINGS = {
     "fsync": "off",
     "full_page_writes": "off",
     "max_connections": "300",
+    "deadlock_timeout": "100ms",
     "shared_buffers": "64MB",
     "log_min_messages": "fatal",
 }

@@ -1,0 +1,158 @@
+"""What must always be true of a registry's data, looked at from outside (`dmp-fhir check`, and
+after every kill in the tests).
+
+Nothing is repaired and nothing is changed. Findings name ids and digests, never health data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from dmp_fhir.store.bodies import BodyDamaged, unpack
+from dmp_fhir.store.database import Database, Reader
+from dmp_fhir.store.payloads import PayloadDamaged, PayloadStore
+
+# Each statement answers the rows that should not exist: record, resource type, id.
+_RULES = {
+    "version numbers are not 1 to n": """
+        SELECT record_id, resource_type, resource_id FROM resource_version
+        GROUP BY record_id, resource_type, resource_id HAVING MIN(version) <> 1 OR MAX(version) <> COUNT(*)
+    """,
+    "lastUpdated does not increase with the version": """
+        SELECT a.record_id, a.resource_type, a.resource_id FROM resource_version a
+        JOIN resource_version b ON b.record_id = a.record_id AND b.resource_type = a.resource_type
+            AND b.resource_id = a.resource_id AND b.version = a.version + 1
+        WHERE b.last_updated <= a.last_updated
+    """,
+    "versions of a resource that is not registered": """
+        SELECT DISTINCT v.record_id, v.resource_type, v.resource_id FROM resource_version v
+        WHERE NOT EXISTS (SELECT 1 FROM resource_home h WHERE h.id = v.resource_id
+            AND h.resource_type = v.resource_type AND h.record_id = v.record_id)
+    """,
+    "a resource registered in a record that does not exist": """
+        SELECT h.record_id, h.resource_type, h.id FROM resource_home h
+        WHERE NOT EXISTS (SELECT 1 FROM record r WHERE r.id = h.record_id)
+    """,
+    "an INS that leads to a record that does not exist": """
+        SELECT i.record_id, 'Patient', i.record_id FROM ins i
+        WHERE NOT EXISTS (SELECT 1 FROM record r WHERE r.id = i.record_id)
+    """,
+    "an identifier owned by a resource that does not exist": """
+        SELECT u.record_id, u.resource_type, u.resource_id FROM unique_identifier u
+        WHERE NOT EXISTS (SELECT 1 FROM resource_home h WHERE h.id = u.resource_id
+            AND h.resource_type = u.resource_type AND h.record_id = u.record_id)
+    """,
+    "a payload of a document that does not exist": """
+        SELECT p.record_id, p.resource_type, p.id FROM payload p
+        WHERE p.document_id <> ''
+        AND NOT EXISTS (SELECT 1 FROM document d WHERE d.record_id = p.record_id AND d.id = p.document_id)
+    """,
+    "an author of a document that does not exist": """
+        SELECT a.record_id, 'DocumentReference', a.document_id FROM document_author a
+        WHERE NOT EXISTS (SELECT 1 FROM document d WHERE d.record_id = a.record_id AND d.id = a.document_id)
+    """,
+    "an entry of a list that does not exist": """
+        SELECT e.record_id, 'List', e.list_id FROM list_entry e
+        WHERE NOT EXISTS (SELECT 1 FROM document_list l WHERE l.record_id = e.record_id AND l.id = e.list_id)
+    """,
+    "a document whose submission set does not exist": """
+        SELECT d.record_id, 'DocumentReference', d.id FROM document d WHERE d.submission_set_id IS NOT NULL
+        AND NOT EXISTS (SELECT 1 FROM document_list l WHERE l.record_id = d.record_id AND l.id = d.submission_set_id)
+    """,
+}
+# What is current is the latest version, and no version is later.
+_CURRENT = {
+    "record": ("'Patient'", "id", "id", "t.version > 0"),
+    "document": ("'DocumentReference'", "record_id", "id", "1 = 1"),
+    "document_list": ("'List'", "record_id", "id", "1 = 1"),
+    "consent": ("'Consent'", "record_id", "id", "1 = 1"),
+    "party": ("t.resource_type", "record_id", "id", "1 = 1"),
+}
+_CURRENT_SQL = """
+    SELECT t.{record}, {kind}, t.{id} FROM {table} t WHERE {where} AND t.version <> COALESCE(
+        (SELECT MAX(v.version) FROM resource_version v
+         WHERE v.record_id = t.{record} AND v.resource_type = {kind} AND v.resource_id = t.{id}), 0)
+"""
+_VERSION_KEY = ("record_id", "resource_type", "resource_id", "version")
+_BATCH = 500
+
+
+def check(database: Database, payloads: PayloadStore) -> list[str]:
+    """Everything that is wrong, one line each; an empty list when all is well. Reads every payload and every body:
+    minutes on a large registry. Safe while the server runs: it looks at one snapshot."""
+    with database.snapshot() as reader:
+        return [
+            *_engine(reader),
+            *_rows(reader),
+            *_bodies(reader),
+            *_payloads(reader, payloads),
+        ]
+
+
+def _engine(reader: Reader) -> Iterator[str]:
+    if reader.dialect == "sqlite":
+        for (finding,) in reader.rows("PRAGMA integrity_check"):
+            if finding != "ok":
+                yield f"engine: {finding}"
+        return
+    reader.rows("SET LOCAL statement_timeout = 0")
+    invalid = """
+        SELECT c.relname FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
+        WHERE NOT (i.indisvalid AND i.indisready)
+    """
+    for (name,) in reader.rows(invalid):
+        yield f"engine: index {name} is not valid"
+
+
+def _rows(reader: Reader) -> Iterator[str]:
+    rules = dict(_RULES)
+    for table, (kind, record, key, where) in _CURRENT.items():
+        statement = _CURRENT_SQL.format(table=table, kind=kind, record=record, id=key, where=where)
+        rules[f"the current version in {table} is not the latest"] = statement
+    for finding, statement in rules.items():
+        for record_id, resource_type, resource_id in reader.rows(statement):
+            yield f"{resource_type}/{resource_id} in record {record_id or 'DIRECTORY'}: {finding}"
+
+
+def _bodies(reader: Reader) -> Iterator[str]:
+    for row in _in_batches(reader, "resource_version", _VERSION_KEY, ("body",)):
+        record_id, resource_type, resource_id, version, body = row
+        try:
+            unpack(body)
+        except BodyDamaged as error:
+            yield f"{resource_type}/{resource_id} version {version} in record {record_id or 'DIRECTORY'}: {error}"
+
+
+def _payloads(reader: Reader, payloads: PayloadStore) -> Iterator[str]:
+    latest: tuple[bytes, int | str] = (b"", 0)
+    for digest, _, resource_id, size, resource_type in _in_batches(
+        reader, "payload", ("sha256", "record_id", "id"), ("size", "resource_type")
+    ):
+        if digest != latest[0]:
+            latest = (digest, _state(payloads, digest))
+        state = latest[1]
+        if isinstance(state, str):
+            yield f"{resource_type}/{resource_id}: {state}"
+        elif state != size:
+            yield f"{resource_type}/{resource_id}: {size} bytes announced, {state} stored"
+
+
+def _state(payloads: PayloadStore, digest: bytes) -> int | str:
+    """The size of a payload, or what is wrong with it."""
+    try:
+        return len(payloads.get(digest))
+    except PayloadDamaged as error:
+        return str(error)
+
+
+def _in_batches(reader: Reader, table: str, key: tuple[str, ...], more: tuple[str, ...]) -> Iterator[tuple[Any, ...]]:
+    """All rows of a table in the order of its key, a few hundred in memory at a time."""
+    columns, order = ", ".join(key + more), ", ".join(key)
+    after = ", ".join(f":{name}" for name in key)
+    select = f"SELECT {columns} FROM {table}"  # noqa: S608 - names of ours
+    following = f"{select} WHERE ({order}) > ({after}) ORDER BY {order} LIMIT {_BATCH}"
+    rows = reader.rows(f"{select} ORDER BY {order} LIMIT {_BATCH}")
+    while rows:
+        yield from rows
+        rows = reader.rows(following, dict(zip(key, rows[-1], strict=False)))
