@@ -46,12 +46,7 @@ _BODIES = {
 # `_format` also takes short names, and '+' reaches us as a blank when a client did not encode it.
 _FORMATS = _BODIES | {"json": Format.JSON, "xml": Format.XML, "application/fhir json": Format.JSON}
 _FORMATS |= {"application/fhir xml": Format.XML, "html": Format.JSON, "text/html": Format.JSON}
-_PATCHES = {each.value: each for each in PatchFormat} | {
-    "application/json": PatchFormat.JSON_PATCH,
-    "text/json": PatchFormat.JSON_PATCH,
-    "application/xml": PatchFormat.XML_PATCH,
-    "text/xml": PatchFormat.XML_PATCH,
-}
+_PATCHES = {each.value: each for each in PatchFormat}
 # More media ranges than any client sends; reading a longer list would be work for nothing.
 _MOST_RANGES = 50
 
