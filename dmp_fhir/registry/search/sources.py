@@ -1,0 +1,116 @@
+"""Where the values of a search parameter are kept: the vocabulary of parameters.py, translated to SQL by conditions.py.
+
+Aliases of the tables: `d` document, `l` document_list, `c` consent, `a` audit_event, `r` record, `p` party.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Selector:
+    """Names the patient, hence the record: taken out of the query, the caller finds the record with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """Rows of search_token of this parameter."""
+
+
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """Rows of search_text of this parameter."""
+
+
+@dataclass(frozen=True, slots=True)
+class References:
+    """Rows of search_reference of this parameter."""
+
+    targets: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A code in a column. `systems` are the code systems it may be asked with; `synonyms` are other spellings."""
+
+    sql: str
+    systems: tuple[str, ...] = ()
+    synonyms: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """A boolean expression, always true or false."""
+
+    sql: str
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """An interval `[low, high)` of milliseconds; with `open_ended`, an absent end means without end (Period)."""
+
+    low: str
+    high: str
+    open_ended: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """One instant, in milliseconds, always present."""
+
+    sql: str
+
+
+@dataclass(frozen=True, slots=True)
+class Day:
+    """A FHIR date kept as its text, of any precision."""
+
+    sql: str
+
+
+@dataclass(frozen=True, slots=True)
+class Items:
+    """Entries of a list (list_entry). Only those that the caller may see count (TF-010)."""
+
+    targets: tuple[str, ...] = ("DocumentReference",)
+
+
+@dataclass(frozen=True, slots=True)
+class Pointer:
+    """A reference in two columns."""
+
+    type_sql: str
+    id_sql: str
+
+
+@dataclass(frozen=True, slots=True)
+class NationalIds:
+    """Columns that hold national identifiers: found by identifier, or by the directory resource that has it."""
+
+    columns: tuple[str, ...]
+    targets: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FewTexts:
+    """A text column of few distinct values, folded when the search is run."""
+
+    sql: str
+
+
+Source = (
+    Selector
+    | Tokens
+    | Texts
+    | References
+    | Column
+    | Flag
+    | Span
+    | Moment
+    | Day
+    | Items
+    | Pointer
+    | NationalIds
+    | FewTexts
+)
