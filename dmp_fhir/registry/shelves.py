@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dmp_fhir.policy.predicate import Predicate
-from dmp_fhir.registry.index import (
+from dmp_fhir.registry.columns import (
     consent_columns,
     document_columns,
     list_columns,

@@ -1,7 +1,7 @@
-"""A criterion -> one SQL condition on the row of the resource.  https://hl7.org/fhir/R4/search.html
+"""A criterion -> one SQL condition on the row of the resource. https://hl7.org/fhir/R4/search.html
 
-Text of the client only ever goes in as a bound parameter (TF-118); what is written into the SQL are names of parameters.py.
-Every lookup in a search table starts with the record, so its cost does not grow with the registry.
+Text of the client only ever goes in as a bound parameter (TF-118); what is written into the SQL are names of
+parameters.py. Every lookup in a search table starts with the record, so its cost does not grow with the registry.
 """
 
 from __future__ import annotations
@@ -132,7 +132,7 @@ def _present(criterion: Criterion, terms: Terms) -> str:
     return terms.indexed(table, _is(criterion.parameter.code), ALWAYS)
 
 
-# --- codes -------------------------------------------------------------------------------------------------------------
+# --- codes ----------------------------------------------------------------------------------------
 
 
 def _token(alias: str, value: TokenValue, terms: Terms) -> str:
@@ -161,7 +161,7 @@ def _column(source: Column, values: Iterable[Any], terms: Terms) -> str:
     return f"{source.sql} IN ({terms.bind_all(codes)})" if codes else NEVER
 
 
-# --- texts -------------------------------------------------------------------------------------------------------------
+# --- texts ----------------------------------------------------------------------------------------
 
 
 def _pattern(text: str) -> str:
@@ -190,11 +190,12 @@ def _few_texts(sql: str, criterion: Criterion, terms: Terms) -> str:
     return f"{sql} IN ({terms.bind_all(found)})" if found else NEVER
 
 
-# --- dates -------------------------------------------------------------------------------------------------------------
+# --- dates ----------------------------------------------------------------------------------------
 
 
 def _date(source: Span | Moment | Day, code: str, value: DateValue, terms: Terms) -> str:
-    """https://hl7.org/fhir/R4/search.html#prefix; `ap` reaches as far again as the date covers, a year for a birth date."""
+    """https://hl7.org/fhir/R4/search.html#prefix; `ap` reaches as far again as the date covers, a year for a birth
+    date."""
     if isinstance(source, Moment):
         return _moment(terms.changed if code == "_lastUpdated" else source.sql, value, terms)
     low, high, present = _bounds(source)
@@ -255,7 +256,7 @@ def _moment(sql: str, value: DateValue, terms: Terms) -> str:
     return f"({sql} >= {terms.bind(value.low - width)} AND {sql} < {terms.bind(value.high + width)})"
 
 
-# --- references --------------------------------------------------------------------------------------------------------
+# --- references -----------------------------------------------------------------------------------
 
 
 def _reference(value: ReferenceValue, terms: Terms) -> str:
@@ -280,8 +281,8 @@ def _direct(criterion: Criterion, terms: Terms) -> str:
 
 
 def _chained(criterion: Criterion, terms: Terms) -> str:
-    """By what the target is called or identified by: in the reference itself, in a contained resource, in the resource of
-    the directory or of the record that it names, or in the professional that a named role is of."""
+    """By what the target is called or identified by: in the reference itself, in a contained resource, in the
+    resource of the directory or of the record that it names, or in the professional that a named role is of."""
     chain = criterion.chain or "identifier"
     code, target = criterion.parameter.code, criterion.target
     if chain == "identifier":

@@ -1,8 +1,8 @@
 """A query -> a page of resources.
 
-Pages are keyset pages bound to a snapshot: later pages leave out what was created after the first one, and order by the
-latest change as it was then. The caller's predicate is part of every statement, so totals, pages, includes and lists never
-depend on what is hidden (TF-008 to TF-015).
+Pages are keyset pages bound to a snapshot: later pages leave out what was created after the first one, and order by
+the latest change as it was then. The caller's predicate is part of every statement, so totals, pages, includes and
+lists never depend on what is hidden (TF-008 to TF-015).
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ MOST_TEXTS = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Where the search runs: one record (`DIRECTORY` for people and organisations of no record), with what the caller may
-    see of it. DocumentReference, List, Consent and AuditEvent are never searched without their predicate (KeyError). A
-    `snapshot` leaves out what was created after it."""
+    """Where the search runs: one record (`DIRECTORY` for people and organisations of no record), with what the caller
+    may see of it. DocumentReference, List, Consent and AuditEvent are never searched without their predicate
+    (KeyError). A `snapshot` leaves out what was created after it."""
 
     record_id: str
     predicates: Mapping[str, Predicate]
@@ -37,8 +37,8 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """Where a page starts: the sort values and id of the row it follows (or precedes, when `backward`), the snapshot and
-    the total of the first page."""
+    """Where a page starts: the sort values and id of the row it follows (or precedes, when `backward`), the snapshot
+    and the total of the first page."""
 
     values: tuple[Any, ...]
     backward: bool
@@ -235,7 +235,7 @@ class _Search:
         return [row[0] for row in rows]
 
 
-# --- rows --------------------------------------------------------------------------------------------------------------
+# --- rows -----------------------------------------------------------------------------------------
 
 
 def _columns(resource_type: str) -> str:
@@ -275,7 +275,7 @@ def _shown(reader: Reader, scope: Scope, resources: list[Found]) -> list[Found]:
     ]
 
 
-# --- _include and _revinclude ------------------------------------------------------------------------------------------
+# --- _include and _revinclude ---------------------------------------------------------------------
 
 _TARGETS = {
     "DocumentReference:relatesto": (

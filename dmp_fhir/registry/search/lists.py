@@ -16,8 +16,8 @@ Target = tuple[str, str]  # type and id
 def visible_entries(
     reader: Reader, list_ids: Iterable[str], predicates: Mapping[str, Predicate], record_id: str
 ) -> dict[str, frozenset[Target]]:
-    """For each list its entries that the caller may see: documents by the predicate of DocumentReference, folders by the
-    one of List. KeyError when one of them is missing."""
+    """For each list its entries that the caller may see: documents by the predicate of DocumentReference, folders by
+    the one of List. KeyError when one of them is missing."""
     documents, lists = predicates["DocumentReference"], predicates["List"]
     wanted = tuple(dict.fromkeys(list_ids))
     found: dict[str, set[Target]] = {list_id: set() for list_id in wanted}
@@ -47,9 +47,9 @@ def visible_entries(
 
 
 def without_hidden_entries(body: bytes, visible: frozenset[Target]) -> bytes:
-    """The bytes of a List with its visible entries only: the very bytes stored when nothing is hidden. The narrative goes
-    with the first hidden entry, since it may speak of it. An entry that is not a literal reference to this registry cannot
-    be judged, so it is not shown."""
+    """The bytes of a List with its visible entries only: the very bytes stored when nothing is hidden. The narrative
+    goes with the first hidden entry, since it may speak of it. An entry that is not a literal reference to this
+    registry cannot be judged, so it is not shown."""
     tree: dict[str, Any] = parse_json(body)
     entries = tree.get("entry", [])
     kept = [entry for entry in entries if literal(entry.get("item", {}).get("reference", "")) in visible]

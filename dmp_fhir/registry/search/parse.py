@@ -1,8 +1,8 @@
-"""Search parameters as sent -> a query.  https://hl7.org/fhir/R4/search.html
+"""Search parameters as sent -> a query. https://hl7.org/fhir/R4/search.html
 
-Strict (D11): what is not supported is refused with the list of what is, unless the client says `Prefer: handling=lenient`;
-then it is left aside, absent from the self link and reported. A modifier that a known parameter does not have, and a value
-that is not of its type, are always refused.
+Strict (D11): what is not supported is refused with the list of what is, unless the client says `Prefer:
+handling=lenient`; then it is left aside, absent from the self link and reported. A modifier that a known parameter
+does not have, and a value that is not of its type, are always refused.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from dataclasses import dataclass, field, replace
 from typing import NoReturn
 
 from dmp_fhir.outcome import Issue, error, refuse, refuse_all, warning
+from dmp_fhir.registry.search.definitions import Parameter
 from dmp_fhir.registry.search.parameters import (
     INCLUDES,
     RESULT_PARAMETERS,
     REVINCLUDES,
     SORTS,
-    Parameter,
     declared,
     parameter,
 )
@@ -66,8 +66,8 @@ class _Draft:
 
 
 def parse(resource_type: str, pairs: list[tuple[str, str]], *, lenient: bool, base_url: str) -> SearchQuery:
-    """The query of `pairs` (names and values, decoded, in the order sent). Refused (400) when a part is not supported and
-    the client is not lenient, is malformed, contradicts another part, or costs too much (TF-114, TF-121)."""
+    """The query of `pairs` (names and values, decoded, in the order sent). Refused (400) when a part is not supported
+    and the client is not lenient, is malformed, contradicts another part, or costs too much (TF-114, TF-121)."""
     if not declared(resource_type):
         refuse(
             400,
@@ -163,7 +163,7 @@ def _read_chain(known: Parameter, chain: str, modifier: str | None, target: str 
     return Criterion(known, tuple(read_text(known, part) for part in _parts(value)), modifier, target, chain)
 
 
-# --- the patient -------------------------------------------------------------------------------------------------------
+# --- the patient ----------------------------------------------------------------------------------
 
 
 def _read_patient(draft: _Draft, known: Parameter, modifier: str | None, chain: str | None, value: str) -> None:
@@ -205,7 +205,7 @@ def _refuse_patients(fr: str, en: str) -> NoReturn:
     refuse(400, "invalid", fr, en, rule="TF-031")
 
 
-# --- result parameters -------------------------------------------------------------------------------------------------
+# --- result parameters ----------------------------------------------------------------------------
 
 
 def _read_result(draft: _Draft, name: str, value: str) -> None:
@@ -271,7 +271,7 @@ def _read_sort(draft: _Draft, value: str) -> bool:
     return True
 
 
-# --- limits and refusals -----------------------------------------------------------------------------------------------
+# --- limits and refusals --------------------------------------------------------------------------
 
 
 def _check_size(value: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dmp_fhir.outcome import Issue
-from dmp_fhir.registry.search.parameters import Parameter
+from dmp_fhir.registry.search.definitions import Parameter
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +73,8 @@ class Criterion:
 
 @dataclass(frozen=True, slots=True)
 class SearchQuery:
-    """`patients` name the record and are not among the criteria. `sort` holds (key, descending). `used` is what the self
-    link echoes. `remarks` are warnings about what was left aside (Prefer: handling=lenient)."""
+    """`patients` name the record and are not among the criteria. `sort` holds (key, descending). `used` is what the
+    self link echoes. `remarks` are warnings about what was left aside (Prefer: handling=lenient)."""
 
     resource_type: str
     patients: tuple[PatientById | PatientByIdentifier, ...] = ()

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from dmp_fhir.canonicals import MHD_LIST_TYPES, URI
 from dmp_fhir.outcome import refuse
 from dmp_fhir.profiles.primitives import date_interval
-from dmp_fhir.registry.search.parameters import PREFIXES, Parameter
+from dmp_fhir.registry.search.definitions import PREFIXES, Parameter
 from dmp_fhir.registry.search.query import DateValue, ReferenceValue, TextValue, TokenValue
 from dmp_fhir.registry.search.sources import Day, Flag
 from dmp_fhir.registry.search.values import LONGEST_TEXT, bounded, fold, literal

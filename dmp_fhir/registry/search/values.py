@@ -6,7 +6,7 @@ import hashlib
 import re
 import unicodedata
 
-# An entry of a PostgreSQL index holds 2.7 kB: longer values are indexed by their digest, longer texts by their beginning.
+# An entry of a PostgreSQL index holds 2.7 kB: longer values are indexed by their digest, longer texts by their start.
 LONGEST_VALUE = 512
 LONGEST_TEXT = 256
 
@@ -32,6 +32,7 @@ def bounded(value: str) -> str:
 
 
 def literal(reference: str) -> tuple[str, str] | None:
-    """Type and id of a relative literal reference (`DocumentReference/1`, a version of it included); None for any other."""
+    """Type and id of a relative literal reference (`DocumentReference/1`, a version of it included); None for any
+    other."""
     match = _LITERAL.fullmatch(reference)
     return (match[1], match[2]) if match else None
