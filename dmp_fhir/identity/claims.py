@@ -31,7 +31,8 @@ PRACTICE_CONTEXTS = frozenset(
 )
 INS_STATUSES = frozenset({"QUALIFIEE", "VALIDEE", "RECUPEREE", "PROVISOIRE"})
 PROFESSIONS = frozenset(
-    "10 21 26 28 31 32 35 36 37 38 39 40 50 60 69 70 80 81 82 83 84 85 86 91 92 93 94 95 96 98".split()
+    {"10", "21", "26", "28", "31", "32", "35", "36", "37", "38", "39", "40", "50", "60", "69", "70", "80"}
+    | {"81", "82", "83", "84", "85", "86", "91", "92", "93", "94", "95", "96", "98"}
 )
 """TRE_G15 codes of professionals (https://mos.esante.gouv.fr/NOS/TRE_G15-ProfessionSante)."""
 
@@ -40,7 +41,7 @@ _LONGEST = 256
 _LONGEST_REASON = 1000
 
 
-class ClaimFault(Exception):  # noqa: N818 - a fault found in a token, turned into a 401 by its caller
+class ClaimFault(Exception):
     """A claim that is missing, of the wrong type or of an unknown value; `args[0]` is its name."""
 
 

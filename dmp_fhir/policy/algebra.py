@@ -1,0 +1,189 @@
+"""Conditions on a document that are both a Python test and a SQL clause, so that the two cannot drift apart.
+
+`holds(caller, document)` answers for one document; `clause(caller, scope)` gives the same as SQL over the row `scope.alias`
+of the table `document`: True, False, or a text with `:policy_...` parameters. SQL stays two-valued: no operand is null.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from dmp_fhir.policy.facts import DocumentFacts
+from dmp_fhir.policy.relation import Caller
+
+Sql = bool | str
+
+
+@dataclass(slots=True)
+class Scope:
+    """The alias of the table and the parameters collected while a clause is written."""
+
+    alias: str
+    parameters: dict[str, Any] = field(default_factory=dict)
+
+    def bind(self, name: str, value: object) -> str:
+        """A parameter `:policy_<name>`; the same name always has the same value within one predicate."""
+        key = f"policy_{name}"
+        if self.parameters.setdefault(key, value) != value:
+            key = f"policy_{name}_{len(self.parameters)}"
+            self.parameters[key] = value
+        return f":{key}"
+
+
+class Condition(ABC):
+    """A condition on a caller and a document."""
+
+    @abstractmethod
+    def holds(self, caller: Caller, document: DocumentFacts) -> bool: ...
+
+    @abstractmethod
+    def clause(self, caller: Caller, scope: Scope) -> Sql: ...
+
+    def __and__(self, other: Condition) -> Condition:
+        return All((self, other))
+
+    def __or__(self, other: Condition) -> Condition:
+        return Some((self, other))
+
+    def __invert__(self) -> Condition:
+        return Negation(self)
+
+
+@dataclass(frozen=True, slots=True)
+class All(Condition):
+    parts: tuple[Condition, ...]
+
+    def holds(self, caller: Caller, document: DocumentFacts) -> bool:
+        return all(part.holds(caller, document) for part in self.parts)
+
+    def clause(self, caller: Caller, scope: Scope) -> Sql:
+        return join(" AND ", (part.clause(caller, scope) for part in self.parts))
+
+
+@dataclass(frozen=True, slots=True)
+class Some(Condition):
+    parts: tuple[Condition, ...]
+
+    def holds(self, caller: Caller, document: DocumentFacts) -> bool:
+        return any(part.holds(caller, document) for part in self.parts)
+
+    def clause(self, caller: Caller, scope: Scope) -> Sql:
+        return join(" OR ", (part.clause(caller, scope) for part in self.parts))
+
+
+@dataclass(frozen=True, slots=True)
+class Negation(Condition):
+    part: Condition
+
+    def holds(self, caller: Caller, document: DocumentFacts) -> bool:
+        return not self.part.holds(caller, document)
+
+    def clause(self, caller: Caller, scope: Scope) -> Sql:
+        return negated(self.part.clause(caller, scope))
+
+
+@dataclass(frozen=True, slots=True)
+class Known(Condition):
+    """A condition on the caller alone: known before any row is read."""
+
+    test: Callable[[Caller], bool]
+
+    def holds(self, caller: Caller, document: DocumentFacts) -> bool:
+        return self.test(caller)
+
+    def clause(self, caller: Caller, scope: Scope) -> Sql:
+        return self.test(caller)
+
+
+@dataclass(frozen=True, slots=True)
+class HasLabel(Condition):
+    """The document carries this mask (TRE_A07); `column` is its flag in the table."""
+
+    label: str
+    column: str
+
+    def holds(self, caller: Caller, document: DocumentFacts) -> bool:
+        return self.label in document.labels
+
+    def clause(self, caller: Caller, scope: Scope) -> Sql:
+        return f"{scope.alias}.{self.column}"
+
+
+@dataclass(frozen=True, slots=True)
+class HasStatus(Condition):
+    status: str
+
+    def holds(self, caller: Caller, document: DocumentFacts) -> bool:
+        return document.status == self.status
+
+    def clause(self, caller: Caller, scope: Scope) -> Sql:
+        return f"{scope.alias}.status = {scope.bind('status_' + self.status.replace('-', '_'), self.status)}"
+
+
+@dataclass(frozen=True, slots=True)
+class DepositedAfter(Condition):
+    """Deposited after the instant that `limit` gives for the time of the request."""
+
+    limit: Callable[[int], int]
+
+    def holds(self, caller: Caller, document: DocumentFacts) -> bool:
+        return document.deposited_ms > self.limit(caller.now_ms)
+
+    def clause(self, caller: Caller, scope: Scope) -> Sql:
+        return f"{scope.alias}.created > {scope.bind('deposited_after', self.limit(caller.now_ms))}"
+
+
+@dataclass(frozen=True, slots=True)
+class Authored(Condition):
+    """One of these (kind, identifier) pairs, computed from the caller, is author of the document (AR-59, AR-70).
+
+    A structure counts as author only when no person is named, unless `any_structure`.
+    """
+
+    who: Callable[[Caller], tuple[tuple[str, str], ...]]
+    any_structure: bool = False
+
+    def holds(self, caller: Caller, document: DocumentFacts) -> bool:
+        authors = {
+            "person": document.author_persons,
+            "structure": document.author_structures,
+            "patient": document.author_patients,
+            "system": document.author_systems,
+        }
+        return any(
+            identifier in authors[kind] and (kind != "structure" or self.any_structure or not document.author_persons)
+            for kind, identifier in self.who(caller)
+        )
+
+    def clause(self, caller: Caller, scope: Scope) -> Sql:
+        return join(" OR ", (self._one(kind, identifier, scope) for kind, identifier in self.who(caller)))
+
+    def _one(self, kind: str, identifier: str, scope: Scope) -> Sql:
+        d = scope.alias
+        rows = f"SELECT 1 FROM document_author pa WHERE pa.record_id = {d}.record_id AND pa.document_id = {d}.id AND "
+        named = f"pa.kind = {scope.bind(f'author_{kind}_kind', kind)}"
+        own = f"EXISTS ({rows}{named} AND pa.identifier = {scope.bind(f'author_{kind}', identifier)})"
+        if kind != "structure" or self.any_structure:
+            return own
+        return f"({own} AND NOT EXISTS ({rows}pa.kind = {scope.bind('author_person_kind', 'person')}))"
+
+
+def join(word: str, clauses: Any) -> Sql:
+    """AND or OR of clauses, with what is already known folded away."""
+    decisive = word == " OR "
+    texts: list[str] = []
+    for clause in clauses:
+        if clause is decisive:
+            return decisive
+        if isinstance(clause, str) and clause not in texts:
+            texts.append(clause)
+    if not texts:
+        return not decisive
+    return texts[0] if len(texts) == 1 else "(" + word.join(texts) + ")"
+
+
+def negated(clause: Sql) -> Sql:
+    return not clause if isinstance(clause, bool) else f"NOT ({clause})"

@@ -1,0 +1,55 @@
+"""What the rules look at besides the caller: a document, the object of a consent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dmp_fhir.identity.context import AccessContext
+
+DELETED = "entered-in-error"
+_PEOPLE = frozenset({"PATIENT", "REPRESENTANT", "AIDANT"})
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentFacts:
+    """A document as the rules see it.
+
+    `labels` are TRE_A07 codes (MASQUE_PS...); `status` is that of the DocumentReference (`entered-in-error` = deleted);
+    authors are national identifiers, as in the rows of `document_author`; `deposited_ms` is the instant of the deposit.
+    """
+
+    type_system: str | None = None
+    type_code: str | None = None
+    labels: frozenset[str] = frozenset()
+    status: str = "current"
+    archived: bool = False
+    author_persons: frozenset[str] = frozenset()
+    author_structures: frozenset[str] = frozenset()
+    author_patients: frozenset[str] = frozenset()
+    author_systems: frozenset[str] = frozenset()
+    deposited_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ConsentTarget:
+    """The consent being written: its kind, decision and actor (national identifier), and whether it is being ended."""
+
+    kind: str
+    decision: str = "permit"
+    actor_kind: str | None = None
+    actor_id: str | None = None
+    ended: bool = False
+
+
+def depositor(context: AccessContext) -> tuple[str, str]:
+    """Who deposits, as (`depositor_kind`, `depositor_id`): a person, a structure, a patient or a system.
+
+    A staff card (CPE) or a structure account deposits in the name of the structure.
+    """
+    if context.actor_category in ("PS", "PS_ROLE"):
+        return "person", context.actor_id
+    if context.actor_category in ("STRUCTURE", "CPE"):
+        return "structure", context.structure or context.actor_id
+    if context.actor_category in _PEOPLE:
+        return "patient", context.actor_id
+    return "system", context.actor_id

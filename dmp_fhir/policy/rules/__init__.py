@@ -1,0 +1,1 @@
+"""The access rules, one small module per family; dmp_fhir/policy/engine.py puts them in order."""
