@@ -8,6 +8,7 @@ process would break each other's POSIX locks, so a process that is connected thr
 from __future__ import annotations
 
 import sqlite3
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -25,6 +26,17 @@ from dmp_fhir.store.sqlite import path_of
 MIGRATIONS = Path(__file__).parent / "migrations"
 # All processes that migrate one PostgreSQL database take this advisory lock first.
 MIGRATION_LOCK = 0x646D70
+# sqlite3 has one exception for a database that cannot be used now and for a statement that is wrong.
+_UNAVAILABLE = {
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_READONLY,
+}
+# Alembic keeps what it works on in module variables.
+_one_at_a_time = threading.Lock()
 
 
 def upgrade(url: str, revision: str = "head") -> None:
@@ -81,9 +93,11 @@ def _migrate(url: str, act: Callable[[Config], None]) -> None:
         raise RuntimeError("close the database before migrating it: this process is connected to it")
     engine = migration_engine(url)
     try:
-        with engine.connect() as connection:
+        with _one_at_a_time, engine.connect() as connection:
             act(_config(connection))
     except OperationalError as error:
+        if isinstance(error.orig, sqlite3.Error) and error.orig.sqlite_errorcode & 0xFF not in _UNAVAILABLE:
+            raise
         raise StoreUnavailable(type(error.orig).__name__) from error
     finally:
         engine.dispose()

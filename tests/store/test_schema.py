@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import warnings
 
 import pytest
@@ -13,7 +15,6 @@ from dmp_fhir.store import schema
 from dmp_fhir.store.database import ConstraintViolation, Database, StoreUnavailable
 from dmp_fhir.store.tables import metadata
 from tests.store import rows
-from tests.store.test_database import run_together
 
 CONTENT = b"compte rendu"
 
@@ -97,13 +98,16 @@ def test_a_migration_that_fails_leaves_the_version_before(database_url: str) -> 
     before = contents(database_url)
     # A trigger of the same name as the last one that 0002 creates: it fails at its end.
     obstacle = {
-        "sqlite": "CREATE TRIGGER resource_version_sequence BEFORE INSERT ON ins BEGIN SELECT 1; END",
-        "postgresql": "CREATE FUNCTION nothing() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';"
-        "CREATE TRIGGER resource_version_sequence BEFORE INSERT ON resource_version EXECUTE FUNCTION nothing()",
+        "sqlite": ["CREATE TRIGGER resource_version_sequence BEFORE INSERT ON ins BEGIN SELECT 1; END"],
+        "postgresql": [
+            "CREATE FUNCTION nothing() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'",
+            "CREATE TRIGGER resource_version_sequence BEFORE INSERT ON resource_version EXECUTE FUNCTION nothing()",
+        ],
     }
     database = Database.open(database_url)
     with database.transaction() as tx:
-        tx.execute(obstacle[database.dialect])
+        for statement in obstacle[database.dialect]:
+            tx.execute(statement)
     database.close()
     with pytest.raises(Exception, match="already exists"):
         schema.upgrade(database_url)
@@ -116,8 +120,14 @@ def test_a_migration_that_fails_leaves_the_version_before(database_url: str) -> 
 
 
 def test_two_programs_may_migrate_at_once(empty_url: str) -> None:
-    answers = run_together(*[lambda: schema.upgrade(empty_url)] * 2)
-    assert answers == [None, None]
+    command = [
+        sys.executable,
+        "-c",
+        "import sys; from dmp_fhir.store import schema; schema.upgrade(sys.argv[1])",
+        empty_url,
+    ]
+    programs = [subprocess.Popen(command) for _ in range(2)]
+    assert [program.wait(60) for program in programs] == [0, 0]
     assert schema.is_current(empty_url)
 
 
