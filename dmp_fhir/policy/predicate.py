@@ -17,7 +17,7 @@ from dmp_fhir.policy.algebra import Scope, Sql, join, negated
 from dmp_fhir.policy.allow import Allowed, Everything, Nobody, Only
 from dmp_fhir.policy.engine import decide
 from dmp_fhir.policy.facts import depositor
-from dmp_fhir.policy.relation import Caller, Relation
+from dmp_fhir.policy.relation import PATIENT_SIDE, Caller, Relation
 from dmp_fhir.policy.rules.masks import AUTHORED_BY_CALLER, DELETED_FOR_ALL, MASKS
 from dmp_fhir.policy.standing import Standing
 
@@ -111,16 +111,12 @@ def _documents(
     caller = Caller(context, standing, now_ms, look.relation)
     if look.permit:
         visible = join(" AND ", (negated(rule.when.clause(caller, scope)) for rule in MASKS))
-    if action is Action.DOC_FINDID and decide(context, action, standing, None, now_ms).permit:
-        visible = join(" OR ", (visible, _own(caller, scope)))
+    # Own documents need no authorisation (AR-93); the side of the patient always goes through its relation.
+    feeds = action is Action.DOC_FINDID and context.actor_category not in PATIENT_SIDE
+    if feeds and decide(context, action, standing, None, now_ms).permit:
+        visible = join(" OR ", (visible, AUTHORED_BY_CALLER.clause(caller, scope)))
     exists = True if even_deleted else negated(DELETED_FOR_ALL.when.clause(caller, scope))
     return join(" AND ", (exists, visible))
-
-
-def _own(caller: Caller, scope: Scope) -> Sql:
-    """Own documents, except what is hidden from the side of the patient."""
-    hidden = (negated(rule.when.clause(caller, scope)) for rule in MASKS)
-    return join(" AND ", (AUTHORED_BY_CALLER.clause(caller, scope), *hidden))
 
 
 def _lists(context: AccessContext, standing: Standing, now_ms: int, scope: Scope, action: Action) -> Sql:

@@ -1,0 +1,43 @@
+"""What happened, before it becomes an AuditEvent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+SUCCESS = "0"
+MINOR_FAILURE = "4"  # refused (D31)
+SERIOUS_FAILURE = "8"  # an error of ours
+
+Entity = tuple[str, str, int | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """One act of a caller.
+
+    `interaction` is a code of http://hl7.org/fhir/restful-interaction (read, search-type, transaction...); `action` is C,
+    R, U, D or E; `entities` are (resource type, id, version or None); `query` the raw query string of a search;
+    `rules` and `reason` those of the decision; `status` the HTTP status of a refusal. `record_id` is empty for what
+    belongs to no record.
+    """
+
+    interaction: str
+    action: str
+    outcome: str = SUCCESS
+    record_id: str = ""
+    entities: tuple[Entity, ...] = ()
+    query: bytes | None = None
+    rules: tuple[str, ...] = ()
+    reason: str | None = None
+    request_id: str | None = None
+    status: int | None = None
+
+    def one_by_one(self) -> Iterator[Act]:
+        """The same act as one per entity, as BALP wants it, so that what is hidden from a reader of the trace can be
+        left out entry by entry (AR-99)."""
+        if len(self.entities) < 2:
+            yield self
+            return
+        for entity in self.entities:
+            yield replace(self, entities=(entity,))

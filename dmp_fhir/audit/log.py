@@ -1,0 +1,72 @@
+"""The append-only log: one row per event, in the transaction of the act it tells about (design.md, decision 5)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import orjson
+from uuid_utils import uuid7
+
+from dmp_fhir.audit.acts import Act
+from dmp_fhir.audit.events import THIS_SERVER, Observer, audit_event
+from dmp_fhir.identity.context import AccessContext
+from dmp_fhir.store.bodies import pack
+from dmp_fhir.store.database import Transaction
+
+
+def append(
+    tx: Transaction,
+    act: Act,
+    context: AccessContext | None,
+    recorded_ms: int,
+    *,
+    observer: Observer = THIS_SERVER,
+) -> str:
+    """Record an act of `context` (None: a caller without a valid token); the id of its first event."""
+    rows = _rows(act, context, recorded_ms, observer)
+    tx.insert_many("audit_event", rows)
+    return rows[0]["id"]
+
+
+def append_many(
+    tx: Transaction,
+    acts: Iterable[Act],
+    context: AccessContext | None,
+    recorded_ms: int,
+    *,
+    observer: Observer = THIS_SERVER,
+) -> list[str]:
+    """Record several acts of one caller; the ids of all their events, in order."""
+    rows = [row for act in acts for row in _rows(act, context, recorded_ms, observer)]
+    if rows:
+        tx.insert_many("audit_event", rows)
+    return [row["id"] for row in rows]
+
+
+def _rows(act: Act, context: AccessContext | None, recorded_ms: int, observer: Observer) -> list[dict[str, Any]]:
+    return [_row(one, context, recorded_ms, observer) for one in act.one_by_one()]
+
+
+def _row(act: Act, context: AccessContext | None, recorded_ms: int, observer: Observer) -> dict[str, Any]:
+    event_id = str(uuid7())
+    event = audit_event(act, context, recorded_ms, event_id, observer)
+    entity_type, entity_id = act.entities[0][:2] if act.entities else ("", "")
+    return {
+        "record_id": act.record_id,
+        "id": event_id,
+        "recorded": recorded_ms,
+        "type": event["type"]["code"],
+        "subtype": act.interaction,
+        "action": act.action,
+        "outcome": act.outcome,
+        "agent_category": context.actor_category if context else "",
+        "agent_id": context.actor_id if context else "",
+        "agent_name": context.actor_name if context else "",
+        "structure_id": (context.structure or "") if context else "",
+        "purpose": context.purpose if context else "",
+        "entity_type": entity_type,
+        "entity_id": entity_id,
+        "secret": context.secret if context else False,
+        "body": pack(orjson.dumps(event)),
+    }
