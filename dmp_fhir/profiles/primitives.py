@@ -35,6 +35,7 @@ _URI = re.compile(r"[^\s]+")
 _OID = re.compile(r"urn:oid:[0-2](?:\.(?:0|[1-9][0-9]*))+")
 _UUID = re.compile(r"urn:uuid:[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _BASE64 = re.compile(r"[A-Za-z0-9+/]*={0,2}")
+_URN = frozenset({"urn:", "URN:", "Urn:", "uRn:", "urN:", "URn:", "UrN:", "uRN:"})
 _BLANKS = re.compile(r"[ \t\r\n]+")
 
 
@@ -122,7 +123,7 @@ def is_instant(text: str) -> bool:
 
 def is_string(text: str) -> bool:
     """Text with something in it: only white space says nothing."""
-    return len(text) <= LONGEST_STRING and not text.isspace() and text != ""
+    return text != "" and not text.isspace() and len(text) <= LONGEST_STRING
 
 
 def is_code(text: str) -> bool:
@@ -137,7 +138,7 @@ def is_uri(text: str) -> bool:
     """R4 asks for no white space; oid and uuid URNs are checked in their own form wherever they stand (TF-106)."""
     if _URI.fullmatch(text) is None:
         return False
-    if text[:4].lower() != "urn:":
+    if text[:4] not in _URN:
         return True
     if text[:8].lower() == "urn:oid:":
         return _OID.fullmatch(text) is not None
@@ -166,39 +167,48 @@ def _integer_of(least: int) -> Callable[[Any], bool]:
     return lambda value: type(value) is int and least <= value <= 2_147_483_647
 
 
-def _text(test: Callable[[str], bool]) -> Callable[[Any], bool]:
-    return lambda value: type(value) is str and test(value)
-
-
 def is_decimal(value: Any) -> bool:
     return type(value) is int or isinstance(value, Digits)
 
 
-# Each primitive type of R4 with the test of a value of a tree.
-TESTS: Mapping[str, Callable[[Any], bool]] = MappingProxyType(
+# The primitive types written as JSON strings, with the test of their text; then the others, with the test of a value.
+TEXTS: Mapping[str, Callable[[str], bool]] = MappingProxyType(
     {
-        "base64Binary": _text(is_base64),
-        "boolean": lambda value: type(value) is bool,
-        "canonical": _text(is_uri),
-        "code": _text(is_code),
-        "date": _text(is_date),
-        "dateTime": _text(is_datetime),
-        "decimal": is_decimal,
-        "id": _text(is_id),
-        "instant": _text(is_instant),
-        "integer": _integer_of(-2_147_483_648),
-        "markdown": _text(is_string),
-        "oid": _text(is_oid),
-        "positiveInt": _integer_of(1),
-        "string": _text(is_string),
-        "time": _text(is_time),
-        "unsignedInt": _integer_of(0),
-        "uri": _text(is_uri),
-        "url": _text(is_uri),
-        "uuid": _text(is_uuid),
-        "xhtml": _text(is_string),
+        "base64Binary": is_base64,
+        "canonical": is_uri,
+        "code": is_code,
+        "date": is_date,
+        "dateTime": is_datetime,
+        "id": is_id,
+        "instant": is_instant,
+        "markdown": is_string,
+        "oid": is_oid,
+        "string": is_string,
+        "time": is_time,
+        "uri": is_uri,
+        "url": is_uri,
+        "uuid": is_uuid,
+        "xhtml": is_string,
     }
 )
+VALUES: Mapping[str, Callable[[Any], bool]] = MappingProxyType(
+    {
+        "boolean": lambda value: type(value) is bool,
+        "decimal": is_decimal,
+        "integer": _integer_of(-2_147_483_648),
+        "positiveInt": _integer_of(1),
+        "unsignedInt": _integer_of(0),
+    }
+)
+
+
+def is_primitive_value(type_name: str, value: Any) -> bool:
+    """Whether a value of a tree is one of this R4 primitive type. Raises KeyError for no primitive type."""
+    if type_name in VALUES:
+        return VALUES[type_name](value)
+    return type(value) is str and TEXTS[type_name](value)
+
+
 # What each expects, to say in a refusal: French, English.
 EXPECTED: Mapping[str, tuple[str, str]] = MappingProxyType(
     {

@@ -1,0 +1,442 @@
+"""Is a tree an R4 resource? The complete list of its structural faults, from the compiled base definitions.
+
+One walk over the tree, table by table; the way to a fault is only written out when there is one. Checked: resource
+types, properties, JSON types, cardinalities, choices, primitive formats, required bindings, references, contained
+resources, extensions, narratives, and the invariants of base_rules. Unknown extensions are kept; unknown modifier
+extensions and implicit rules change the meaning of what carries them, so they are refused (TF-107).
+https://hl7.org/fhir/R4/json.html, https://hl7.org/fhir/R4/extensibility.html
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+from dmp_fhir.outcome import Issue, error
+from dmp_fhir.profiles.base_rules import RULES, Fault
+from dmp_fhir.profiles.definitions import Element, Property, Type, resource_types, type_of
+from dmp_fhir.profiles.narrative import read_div
+from dmp_fhir.profiles.primitives import EXPECTED, TEXTS, VALUES
+
+Tree = dict[str, Any]
+# A way is (way to the parent, property name, index in a list or None), the outermost parent being a text.
+Way = Any
+# A list longer than this says no more than a shorter one.
+MOST_ISSUES = 100
+_REFERENCE = re.compile(
+    r"(?:https?://[^\s?#]{1,1500}/)?([A-Z][A-Za-z]{1,40})/[A-Za-z0-9.-]{1,64}(?:/_history/[A-Za-z0-9.-]{1,64})?(?:#[^\s]*)?"
+)
+_CONDITIONAL = re.compile(r"([A-Z][A-Za-z]{1,40})\?[^\s]+")
+
+
+def structural_issues(tree: Any, *, expression: str | None = None) -> list[Issue]:
+    """The structural faults of a resource, none when it is sound. `expression` is the FHIRPath of the resource when it
+    is part of something else (`Bundle.entry[2].resource`)."""
+    walk = _Walk()
+    name = tree.get("resourceType") if type(tree) is dict else None
+    _resource(walk, tree, expression or (name if name in resource_types() else "Resource"))
+    return walk.issues
+
+
+def datatype_issues(type_name: str, tree: Any, expression: str) -> list[Issue]:
+    """The structural faults of one complex datatype, such as the CodeableConcept of a PATCH."""
+    walk = _Walk()
+    _complex(walk, tree, _plan(type_name), expression)
+    return walk.issues
+
+
+@dataclass(slots=True)
+class _Walk:
+    """What is known on the way: faults found; of the resource under way, its contained resources (id to type), the
+    fragments (`#id`) it points at, and which contained resource is being read, or points back at it."""
+
+    issues: list[Issue] = field(default_factory=list)
+    contained: dict[str, str] = field(default_factory=dict)
+    pointed: set[str] = field(default_factory=set)
+    pointing_back: set[str] = field(default_factory=set)
+    inside: str | None = None
+
+    def point(self, fragment: str) -> None:
+        if fragment != "#":
+            self.pointed.add(fragment)
+        elif self.inside is not None:
+            self.pointing_back.add(self.inside)
+
+    def add(self, code: str, fr: str, en: str, way: Way, rule: str) -> None:
+        if len(self.issues) < MOST_ISSUES:
+            self.issues.append(error(code, fr, en, expression=_path(way), rule=rule))
+
+
+def _path(way: Way) -> str:
+    steps: list[str] = []
+    while type(way) is tuple:
+        way, name, index = way
+        steps.append(name if index is None else f"{name}[{index}]")
+    return ".".join([way, *reversed(steps)])
+
+
+# Resources ------------------------------------------------------------------------------------------------------------
+
+
+def _resource(walk: _Walk, node: Any, way: Way) -> None:
+    if type(node) is not dict:
+        walk.add("structure", "Une ressource (objet) est attendue.", "A resource (object) is expected.", way, "TF-108")
+        return
+    name = node.get("resourceType")
+    if type(name) is not str or name not in resource_types():
+        shown = name[:64] if type(name) is str else "—"
+        fr = f"resourceType « {shown} » n'est pas un type de ressource de FHIR R4."
+        walk.add("structure", fr, f"resourceType '{shown}' is no resource type of FHIR R4.", way, "TF-108")
+        return
+    if "implicitRules" in node:
+        fr = "Des règles implicites (implicitRules) changeraient le sens de la ressource : enlevez-les."
+        en = "Implicit rules (implicitRules) would change the meaning of the resource: remove them."
+        walk.add("not-supported", fr, en, (way, "implicitRules", None), "TF-107")
+    if walk.inside is not None:
+        _complex(walk, node, _plan(name), way)
+        return
+    outer = walk.contained, walk.pointed, walk.pointing_back
+    walk.contained = _contained_types(walk, node, way) if "contained" in node else {}
+    walk.pointed, walk.pointing_back = set(), set()
+    _complex(walk, node, _plan(name), way)
+    if walk.contained:
+        _check_all_referenced(walk, node, way)
+    walk.contained, walk.pointed, walk.pointing_back = outer
+
+
+def _contained_types(walk: _Walk, node: Tree, way: Way) -> dict[str, str]:
+    """Ids of the contained resources and their types; ids are unique among them."""
+    found: dict[str, str] = {}
+    items = node["contained"]
+    for n, item in enumerate(items if type(items) is list else []):
+        if type(item) is not dict or type(item.get("id")) is not str:
+            continue
+        if item["id"] in found:
+            fr, en = "Deux ressources contenues ont cet id.", "Two contained resources have this id."
+            walk.add("invariant", fr, en, ((way, "contained", n), "id", None), "TF-109")
+        found[item["id"]] = str(item.get("resourceType"))
+    return found
+
+
+def _contained(walk: _Walk, node: Any, way: Way) -> None:
+    if type(node) is dict:
+        if "contained" in node:
+            fr = "Une ressource contenue ne peut pas en contenir d'autres."
+            walk.add("invariant", fr, "A contained resource can't contain others.", (way, "contained", None), "dom-2")
+            return
+        if "id" not in node:
+            fr, en = "Une ressource contenue a besoin d'un id.", "A contained resource needs an id."
+            walk.add("required", fr, en, (way, "id", None), "dom-3")
+        meta = node.get("meta")
+        for name, rule in (("versionId", "dom-4"), ("lastUpdated", "dom-4"), ("security", "dom-5")):
+            if type(meta) is dict and name in meta:
+                fr = f"Une ressource contenue n'a pas de meta.{name} : enlevez-le."
+                en = f"A contained resource has no meta.{name}: remove it."
+                walk.add("invariant", fr, en, ((way, "meta", None), name, None), rule)
+    walk.inside = str(node.get("id")) if type(node) is dict else ""
+    _resource(walk, node, way)
+    walk.inside = None
+
+
+def _check_all_referenced(walk: _Walk, node: Tree, way: Way) -> None:
+    """dom-3: each contained resource is referred to from the resource, or refers to it (`#`)."""
+    for n, item in enumerate(node["contained"]):
+        own = item.get("id") if type(item) is dict else None
+        if type(own) is str and "#" + own not in walk.pointed and own not in walk.pointing_back:
+            fr = f"Rien ne renvoie à cette ressource contenue (#{own[:64]}) : citez-la ou enlevez-la."
+            en = f"Nothing refers to this contained resource (#{own[:64]}): refer to it or remove it."
+            walk.add("invariant", fr, en, (way, "contained", n), "dom-3")
+
+
+# Complex types --------------------------------------------------------------------------------------------------------
+
+Check = Callable[[_Walk, Any, Way, str, "int | None"], None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What the walk needs of a type: check and plurality by property, mandatory elements, choices, invariants."""
+
+    kind: Type
+    checks: dict[str, tuple[Check, bool]]
+    mandatory: tuple[tuple[Element, tuple[str, ...]], ...]
+    choices: tuple[tuple[Element, frozenset[str]], ...]
+    rule: Callable[[Tree, Fault], None] | None
+
+
+@cache
+def _plan(name: str) -> _Plan:
+    kind = type_of(name)
+    names = {
+        element.name: tuple(p.name for p in kind.properties.values() if p.element is element)
+        for element in kind.elements
+    }
+    return _Plan(
+        kind,
+        {key: (_check_of(known), known.element.many) for key, known in kind.properties.items()},
+        tuple((element, names[element.name]) for element in kind.elements if element.least),
+        tuple(
+            (element, frozenset(names[element.name]) | {"_" + name for name in names[element.name]})
+            for element in kind.elements
+            if element.choice
+        ),
+        RULES.get(name),
+    )
+
+
+def _complex(walk: _Walk, node: Any, plan: _Plan, way: Way) -> None:
+    if type(node) is not dict:
+        walk.add("structure", "Un objet est attendu ici.", "An object is expected here.", way, "FHIR R4 JSON")
+        return
+    if not node:
+        walk.add("structure", "Objet vide : enlevez-le.", "Empty object: remove it.", way, "ele-1")
+        return
+    checks = plan.checks
+    for name, value in node.items():
+        found = checks.get(name)
+        if found is None:
+            if name != "resourceType" or plan.kind.kind != "resource":
+                _other_property(walk, node, name, value, plan, way)
+        elif not found[1]:
+            found[0](walk, value, way, name, None)
+        elif type(value) is not list:
+            fr, en = (
+                "Un tableau est attendu : cet élément est répétable.",
+                "An array is expected: this element repeats.",
+            )
+            walk.add("structure", fr, en, (way, name, None), _rule(plan, name))
+        elif not value:
+            walk.add(
+                "structure", "Tableau vide : enlevez-le.", "Empty array: remove it.", (way, name, None), "FHIR R4 JSON"
+            )
+        else:
+            check = found[0]
+            for n, item in enumerate(value):
+                if item is None:
+                    _check_gap(walk, node, name, n, way)
+                else:
+                    check(walk, item, way, name, n)
+    for element, names in plan.mandatory:
+        if not any(name in node or "_" + name in node for name in names):
+            _missing(walk, plan, element, way)
+    for element, known in plan.choices:
+        given = known & node.keys()
+        if len(given) > 1 and len({name.removeprefix("_") for name in given}) > 1:
+            _two_choices(walk, plan, element, given, way)
+    if plan.rule is not None:
+        plan.rule(node, _reporter(walk, way))
+
+
+def _reporter(walk: _Walk, way: Way) -> Fault:
+    def report(key: str, name: str | None, fr: str, en: str) -> None:
+        walk.add("invariant", fr, en, (way, name, None) if name else way, key)
+
+    return report
+
+
+def _rule(plan: _Plan, name: str) -> str:
+    return f"FHIR R4 {plan.kind.name}.{name}"
+
+
+def _missing(walk: _Walk, plan: _Plan, element: Element, way: Way) -> None:
+    name = element.name + ("[x]" if element.choice else "")
+    fr = f"Élément obligatoire absent : {plan.kind.name}.{name}."
+    walk.add(
+        "required",
+        fr,
+        f"Missing mandatory element: {plan.kind.name}.{name}.",
+        (way, element.name, None),
+        _rule(plan, name),
+    )
+
+
+def _two_choices(walk: _Walk, plan: _Plan, element: Element, given: Collection[str], way: Way) -> None:
+    names = ", ".join(sorted({name.removeprefix("_") for name in given}))
+    fr = f"Une seule forme de {element.name}[x] est permise ; données : {names}."
+    en = f"Only one form of {element.name}[x] is allowed; given: {names}."
+    walk.add("structure", fr, en, (way, element.name, None), _rule(plan, element.name + "[x]"))
+
+
+def _other_property(walk: _Walk, node: Tree, name: str, value: Any, plan: _Plan, way: Way) -> None:
+    """`_name`, the id and extensions of a primitive; or a property R4 doesn't have."""
+    known = plan.kind.properties.get(name[1:]) if name[:1] == "_" else None
+    if known is None or not known.primitive or known.element.attribute:
+        fr = f"Propriété inconnue de FHIR R4 : {plan.kind.name}.{name[:64]}."
+        en = f"Property unknown to FHIR R4: {plan.kind.name}.{name[:64]}."
+        walk.add("structure", fr, en, (way, name[:64], None), "TF-107")
+        return
+    beside = _plan("Element")
+    if not known.element.many:
+        _complex(walk, value, beside, (way, name, None))
+        return
+    values = node.get(known.name)
+    if type(value) is not list or not value or (type(values) is list and len(values) != len(value)):
+        fr = f"{name[:64]} est un tableau de la même longueur que {known.name}, avec null aux places vides."
+        en = f"{name[:64]} is an array as long as {known.name}, with null at empty places."
+        walk.add("structure", fr, en, (way, name, None), "FHIR R4 JSON")
+        return
+    for n, item in enumerate(value):
+        if item is not None:
+            _complex(walk, item, beside, (way, name, n))
+        elif type(values) is not list:
+            walk.add("structure", "Valeur null.", "Null value.", (way, name, n), "FHIR R4 JSON")
+
+
+def _check_gap(walk: _Walk, node: Tree, name: str, n: int, way: Way) -> None:
+    """null stands in a list only beside the extensions of a primitive that has no value."""
+    beside = node.get("_" + name)
+    if type(beside) is not list or n >= len(beside) or beside[n] is None:
+        fr, en = "null n'est pas une valeur : enlevez-le.", "null is no value: remove it."
+        walk.add("structure", fr, en, (way, name, n), "FHIR R4 JSON")
+
+
+# Checks of one property -----------------------------------------------------------------------------------------------
+
+
+def _check_of(known: Property) -> Check:
+    if known.name == "modifierExtension":
+        return _modifier
+    if known.name == "contained" and known.resource:
+        return lambda walk, value, way, name, n: _contained(walk, value, (way, name, n))
+    if known.resource:
+        return _embedded
+    if known.type == "xhtml":
+        return _narrative
+    if known.primitive:
+        return _primitive_check(known)
+    if known.type == "Reference":
+        return _reference_check(known)
+    if known.element.codes is not None and known.type in ("Coding", "CodeableConcept"):
+        return _coded_check(known)
+    return _complex_check(known.type)
+
+
+def _complex_check(type_name: str) -> Check:
+    plans: list[_Plan] = []
+
+    def check(walk: _Walk, value: Any, way: Way, name: str, n: int | None) -> None:
+        if not plans:  # built on first use: types may hold themselves
+            plans.append(_plan(type_name))
+        _complex(walk, value, plans[0], (way, name, n))
+
+    return check
+
+
+def _modifier(walk: _Walk, value: Any, way: Way, name: str, n: int | None) -> None:
+    url = value.get("url") if type(value) is dict else None
+    shown = url[:200] if type(url) is str else "—"
+    fr = f"Extension modificatrice inconnue ({shown}) : elle changerait le sens, la ressource est refusée."
+    en = f"Unknown modifier extension ({shown}): it would change the meaning, the resource is refused."
+    walk.add("extension", fr, en, (way, name, n), "TF-107")
+
+
+def _embedded(walk: _Walk, value: Any, way: Way, name: str, n: int | None) -> None:
+    """A resource that stands on its own inside another: an entry of a Bundle, a parameter."""
+    _resource(walk, value, (way, name, n))
+
+
+def _narrative(walk: _Walk, value: Any, way: Way, name: str, n: int | None) -> None:
+    try:
+        read_div(value if type(value) is str else "")
+    except ValueError as fault:
+        fr = f"Texte narratif refusé : du XHTML simple, sans script ni lien actif, est attendu ({fault})."
+        walk.add("invariant", fr, f"Narrative refused: {fault}.", (way, name, n), "txt-1")
+
+
+def _primitive_check(known: Property) -> Check:
+    if known.type in VALUES:
+        return _value_check(known)
+    test, element = TEXTS[known.type], known.element
+    address = known.type in ("uri", "url", "canonical")
+    codes = frozenset().union(*element.codes.values()) if element.codes is not None and known.type == "code" else None
+
+    def check(walk: _Walk, value: Any, way: Way, name: str, n: int | None) -> None:
+        if type(value) is not str or not test(value):
+            _bad_value(walk, value, known.type, (way, name, n))
+        elif codes is not None and value not in codes:
+            _bad_code(walk, value, codes, element, (way, name, n))
+        elif address and value[0] == "#":
+            walk.point(value)
+
+    return check
+
+
+def _value_check(known: Property) -> Check:
+    test = VALUES[known.type]
+
+    def check(walk: _Walk, value: Any, way: Way, name: str, n: int | None) -> None:
+        if not test(value):
+            _bad_value(walk, value, known.type, (way, name, n))
+
+    return check
+
+
+def _bad_value(walk: _Walk, value: Any, type_name: str, way: Way) -> None:
+    fr, en = EXPECTED[type_name]
+    found = ("null n'est pas une valeur", "null is no value") if value is None else ("Valeur refusée", "Value refused")
+    walk.add("value", f"{found[0]} ; attendu : {fr}.", f"{found[1]}; expected: {en}.", way, f"FHIR R4 {type_name}")
+
+
+def _bad_code(walk: _Walk, value: str, codes: Collection[str], element: Element, way: Way) -> None:
+    some = ", ".join(sorted(codes)[:12]) + (", …" if len(codes) > 12 else "")
+    fr = f"Code « {value[:64]} » inconnu ; attendu : {some}."
+    walk.add("code-invalid", fr, f"Unknown code '{value[:64]}'; expected: {some}.", way, str(element.value_set))
+
+
+def _coded_check(known: Property) -> Check:
+    """Coding or CodeableConcept with a required binding: a code of the value set must be there."""
+    element = known.element
+    codes = element.codes or {}
+    inner = _complex_check(known.type)
+
+    def check(walk: _Walk, value: Any, way: Way, name: str, n: int | None) -> None:
+        inner(walk, value, way, name, n)
+        if type(value) is not dict:
+            return
+        codings = value.get("coding") if known.type == "CodeableConcept" else [value]
+        given = [c for c in codings if type(c) is dict] if type(codings) is list else []
+        if not any(c.get("code") in codes.get(str(c.get("system")), ()) for c in given if type(c.get("code")) is str):
+            shown = next((c["code"] for c in given if type(c.get("code")) is str), "—")
+            _bad_code(walk, shown, frozenset().union(*codes.values()), element, (way, name, n))
+
+    return check
+
+
+def _reference_check(known: Property) -> Check:
+    inner = _complex_check("Reference")
+    targets = known.element.targets
+
+    def check(walk: _Walk, value: Any, way: Way, name: str, n: int | None) -> None:
+        inner(walk, value, way, name, n)
+        if type(value) is not dict:
+            return
+        reference = value.get("reference")
+        target = value.get("type")
+        if type(reference) is str:
+            if reference[:1] == "#":
+                walk.point(reference)
+                if reference != "#":
+                    target = walk.contained.get(reference[1:])
+                    if target is None:
+                        fr = f"« {reference[:64]} » ne désigne aucune ressource contenue."
+                        en = f"'{reference[:64]}' names no contained resource."
+                        walk.add("invariant", fr, en, ((way, name, n), "reference", None), "ref-1")
+                        return
+            elif match := _REFERENCE.fullmatch(reference) or _CONDITIONAL.fullmatch(reference):
+                if match[1] in resource_types():
+                    target = match[1]
+                elif reference[:4] != "http":
+                    fr = f"« {match[1]} » n'est pas un type de ressource de FHIR R4."
+                    en = f"'{match[1]}' is no resource type of FHIR R4."
+                    walk.add("value", fr, en, ((way, name, n), "reference", None), "FHIR R4 Reference.reference")
+                    return
+        if targets and type(target) is str and target in resource_types() and target not in targets:
+            some = ", ".join(sorted(targets))
+            fr = f"Une référence à {target} n'est pas permise ici ; permis : {some}."
+            en = f"A reference to {target} is not allowed here; allowed: {some}."
+            walk.add("structure", fr, en, (way, name, n), f"FHIR R4 {known.name}")
+
+    return check
