@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from dmp_fhir.store.bodies import BodyDamaged, unpack
-from dmp_fhir.store.database import Database, Reader
+from dmp_fhir.store.database import Database, Reader, StoreDamaged
 from dmp_fhir.store.payloads import PayloadDamaged, PayloadStore
 
 # Each statement answers the rows that should not exist: record, resource type, id.
@@ -81,22 +81,25 @@ _BATCH = 500
 def check(database: Database, payloads: PayloadStore) -> list[str]:
     """Everything that is wrong, one line each; an empty list when all is well. Reads every payload and every body:
     minutes on a large registry. Safe while the server runs: it looks at one snapshot."""
+    # Statements on a damaged file answer anything: what the engine says comes first, and alone.
+    try:
+        with database.snapshot() as reader:
+            damaged = list(_engine(reader))
+    except StoreDamaged as error:
+        damaged = [f"engine: {error}"]
+    if damaged:
+        return damaged
     with database.snapshot() as reader:
-        return [
-            *_engine(reader),
-            *_rows(reader),
-            *_bodies(reader),
-            *_payloads(reader, payloads),
-        ]
+        if reader.dialect == "postgresql":
+            reader.rows("SET LOCAL statement_timeout = 0")
+        return [*_rows(reader), *_bodies(reader), *_payloads(reader, payloads)]
 
 
 def _engine(reader: Reader) -> Iterator[str]:
     if reader.dialect == "sqlite":
-        for (finding,) in reader.rows("PRAGMA integrity_check"):
-            if finding != "ok":
-                yield f"engine: {finding}"
+        findings = reader.rows("PRAGMA integrity_check")
+        yield from (f"engine: {finding}" for (finding,) in findings if finding != "ok")
         return
-    reader.rows("SET LOCAL statement_timeout = 0")
     invalid = """
         SELECT c.relname FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
         WHERE NOT (i.indisvalid AND i.indisready)

@@ -19,7 +19,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from dmp_fhir.store.errors import ConstraintViolation, StoreUnavailable, TransactionConflict, UniqueViolation
+from dmp_fhir.store.errors import (
+    ConstraintViolation,
+    StoreDamaged,
+    StoreUnavailable,
+    TransactionConflict,
+    UniqueViolation,
+)
 from dmp_fhir.store.postgresql import PostgresqlConnection
 from dmp_fhir.store.sqlite import SqliteConnection, path_of
 from dmp_fhir.store.statements import insert_into
@@ -28,6 +34,7 @@ __all__ = [
     "ConstraintViolation",
     "Database",
     "Reader",
+    "StoreDamaged",
     "StoreUnavailable",
     "Transaction",
     "TransactionConflict",
@@ -173,6 +180,8 @@ class Database:
         holder.busy = True
         try:
             yield connection
+            if connection.refused:
+                raise RuntimeError("the database refused a statement: its exception has to leave the session")
             connection.commit()
         except BaseException:
             connection.rollback()

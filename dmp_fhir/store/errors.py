@@ -25,3 +25,7 @@ class StoreUnavailable(Exception):
 
 class TransactionConflict(StoreUnavailable):
     """Deadlock or serialisation failure: the transaction was rolled back whole and may be run again (TF-215)."""
+
+
+class StoreDamaged(Exception):
+    """The engine found its own files damaged. Nothing of the answer can be believed: HTTP 500 and an alarm (TF-207)."""

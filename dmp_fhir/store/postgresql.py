@@ -11,9 +11,16 @@ from typing import Any
 
 import psycopg
 from psycopg import errors
+from psycopg.pq import ExecStatus
 from psycopg.types.numeric import Int8Dumper
 
-from dmp_fhir.store.errors import ConstraintViolation, StoreUnavailable, TransactionConflict, UniqueViolation
+from dmp_fhir.store.errors import (
+    ConstraintViolation,
+    StoreDamaged,
+    StoreUnavailable,
+    TransactionConflict,
+    UniqueViolation,
+)
 from dmp_fhir.store.statements import for_psycopg, insert_into
 
 Params = Mapping[str, Any]
@@ -24,8 +31,8 @@ SET lock_timeout = '5s'; SET statement_timeout = '10s'; SET idle_in_transaction_
 SET timezone = 'UTC'; SET standard_conforming_strings = on;
 SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'
 """
-_BEGIN_READ = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY"
-_BEGIN_WRITE = "BEGIN ISOLATION LEVEL READ COMMITTED, READ WRITE"
+_BEGIN_READ = b"BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY"
+_BEGIN_WRITE = b"BEGIN ISOLATION LEVEL READ COMMITTED, READ WRITE"
 
 
 def translated(error: psycopg.Error) -> Exception:
@@ -36,7 +43,10 @@ def translated(error: psycopg.Error) -> Exception:
         return ConstraintViolation(error.diag.table_name or "", error.diag.message_primary or "")
     if isinstance(error, errors.DeadlockDetected | errors.SerializationFailure):
         return TransactionConflict(type(error).__name__)
-    if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
+    if isinstance(error, errors.DataCorrupted | errors.IndexCorrupted):
+        return StoreDamaged(type(error).__name__)
+    # A bare DatabaseError is a result without a code of the server: the connection broke meanwhile.
+    if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError) or type(error) is psycopg.DatabaseError:
         return StoreUnavailable(type(error).__name__)
     return error
 
@@ -59,42 +69,47 @@ class PostgresqlConnection:
             self._connection.execute(_SESSION)
         except psycopg.Error as error:
             raise translated(error) from error
+        self.refused = False
         self._connection.prepared_max = 512
         self._connection.adapters.register_dumper(int, Int8Dumper)
         self._cursor = self._connection.cursor(binary=True)
 
     def begin(self, write: bool) -> None:
-        try:
-            self._connection.execute(_BEGIN_WRITE if write else _BEGIN_READ, prepare=False)
-        except psycopg.Error as error:
-            raise translated(error) from error
+        self.refused = False
+        self._command(_BEGIN_WRITE if write else _BEGIN_READ)
 
     def commit(self) -> None:
-        try:
-            self._connection.execute("COMMIT", prepare=False)
-        except psycopg.Error as error:
-            raise translated(error) from error
+        self._command(b"COMMIT")
 
     def rollback(self) -> None:
         if self.usable:
             try:
-                self._connection.execute("ROLLBACK", prepare=False)
-            except psycopg.Error:
+                self._command(b"ROLLBACK")
+            except StoreUnavailable:
                 # The server has forgotten the transaction with the connection; `usable` tells the owner to replace it.
                 self._connection.close()
+
+    def _command(self, text: bytes) -> None:
+        # libpq directly: a third of the time of psycopg's cursor, three times per request.
+        try:
+            result = self._connection.pgconn.exec_(text)
+            if result.status != ExecStatus.COMMAND_OK:
+                raise errors.error_from_result(result)
+        except psycopg.Error as error:
+            raise translated(error) from error
 
     def rows(self, sql: str, params: Params | None = None) -> list[tuple[Any, ...]]:
         try:
             cursor = self._cursor.execute(for_psycopg(sql), params or {})
             return cursor.fetchall() if cursor.description else []
         except psycopg.Error as error:
-            raise translated(error) from error
+            raise self._noted(error) from error
 
     def execute(self, sql: str, params: Params | None = None) -> int:
         try:
             return self._cursor.execute(for_psycopg(sql), params or {}).rowcount
         except psycopg.Error as error:
-            raise translated(error) from error
+            raise self._noted(error) from error
 
     def insert(self, table: str, values: Params) -> None:
         self.execute(insert_into(table, tuple(values)), values)
@@ -103,10 +118,15 @@ class PostgresqlConnection:
         try:
             self._cursor.executemany(for_psycopg(insert_into(table, tuple(rows[0]))), rows)
         except psycopg.Error as error:
-            raise translated(error) from error
+            raise self._noted(error) from error
+
+    def _noted(self, error: psycopg.Error) -> Exception:
+        self.refused = True
+        return translated(error)
 
     @property
     def usable(self) -> bool:
+        """Whether the next session may use this connection; if not it is replaced."""
         return not self._connection.closed
 
     def close(self) -> None:

@@ -15,7 +15,7 @@ from urllib.parse import unquote
 
 import apsw
 
-from dmp_fhir.store.errors import ConstraintViolation, StoreUnavailable, UniqueViolation
+from dmp_fhir.store.errors import ConstraintViolation, StoreDamaged, StoreUnavailable, UniqueViolation
 from dmp_fhir.store.statements import insert_into
 
 Params = Mapping[str, Any]
@@ -57,7 +57,7 @@ def path_of(url: str) -> str:
 
 
 def translated(error: apsw.Error) -> Exception:
-    """The store's own exception for an engine error; the error itself when it is a bug or damage."""
+    """The store's own exception for an engine error; the error itself when it is a bug."""
     if isinstance(error, apsw.ConstraintError):
         message = str(error)
         if error.extendedresult in _UNIQUE:  # type: ignore[attr-defined]
@@ -65,6 +65,8 @@ def translated(error: apsw.Error) -> Exception:
         return ConstraintViolation("", message)
     if isinstance(error, _UNAVAILABLE):
         return StoreUnavailable(type(error).__name__)
+    if isinstance(error, apsw.CorruptError | apsw.NotADBError):
+        return StoreDamaged(type(error).__name__)
     return error
 
 
@@ -75,6 +77,7 @@ class SqliteConnection:
         if tuple(map(int, apsw.sqlite_lib_version().split("."))) < OLDEST_SAFE_ENGINE:
             raise RuntimeError("this SQLite can damage a database in WAL mode: install apsw 3.54 or later from PyPI")
         self._ended = False
+        self.refused = False
         try:
             self._connection = apsw.Connection(path, flags=apsw.SQLITE_OPEN_READWRITE, statementcachesize=512)
             self._connection.set_busy_handler(self._wait)
@@ -97,6 +100,7 @@ class SqliteConnection:
         return True
 
     def begin(self, write: bool) -> None:
+        self.refused = False
         # IMMEDIATE: a transaction that reads first and writes later would fail at once when another writer came
         # between.
         self.execute("BEGIN IMMEDIATE" if write else "BEGIN DEFERRED")
@@ -131,6 +135,7 @@ class SqliteConnection:
             raise self._noted(error) from error
 
     def _noted(self, error: apsw.Error) -> Exception:
+        self.refused = True
         # After a read, write or sync that failed, what this connection believes about the file may be false (TF-204).
         self._ended = self._ended or isinstance(error, apsw.IOError)
         return translated(error)

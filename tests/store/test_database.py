@@ -160,6 +160,24 @@ def test_a_taken_key_is_told_with_its_table(database: Database) -> None:
     assert records(database) == []
 
 
+def test_a_refused_statement_cannot_be_swallowed(database: Database) -> None:
+    """PostgreSQL would answer such a commit with a silent rollback, SQLite would commit the rest."""
+    with database.transaction() as tx:
+        tx.insert("ins", INS)
+
+    def swallow() -> None:
+        with database.transaction() as tx:
+            tx.insert("record", rows.record("b"))
+            try:
+                tx.insert("ins", INS)
+            except UniqueViolation:
+                pass
+
+    with pytest.raises(RuntimeError, match="has to leave the session"):
+        swallow()
+    assert records(database) == []
+
+
 def test_claim_tells_winner_from_loser(database: Database) -> None:
     with database.transaction() as tx:
         assert tx.claim("ins", INS)
