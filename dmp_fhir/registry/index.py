@@ -83,7 +83,7 @@ def _names(found: Extracted, prefix: str, resource: Tree) -> bool:
             _text(found, prefix + "name", text)
         return True
     for name in names or ():
-        family, given = name.get("family"), name.get("given", [])
+        family, given = name.get("family"), [each for each in name.get("given", ()) if each]
         _text(found, prefix + "family", family)
         for each in given:
             _text(found, prefix + "given", each)

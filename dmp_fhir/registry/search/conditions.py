@@ -76,7 +76,7 @@ class Terms:
 def condition(criterion: Criterion, terms: Terms) -> str:
     """The SQL of one criterion, true for the resources that satisfy it."""
     parameter = criterion.parameter
-    if criterion.chain:
+    if criterion.chain and isinstance(parameter.source, References):
         return _chained(criterion, terms)
     if criterion.modifier == "missing":
         present = _present(criterion, terms)
