@@ -16,8 +16,8 @@ Entity = tuple[str, str, int | None]
 class Act:
     """One act of a caller.
 
-    `interaction` is a code of http://hl7.org/fhir/restful-interaction (read, search-type, transaction...); `action` is C,
-    R, U, D or E; `entities` are (resource type, id, version or None); `query` the raw query string of a search;
+    `interaction` is a code of http://hl7.org/fhir/restful-interaction (read, search-type, transaction...); `action` is
+    C, R, U, D or E; `entities` are (resource type, id, version or None); `query` the raw query string of a search;
     `rules` and `reason` those of the decision; `status` the HTTP status of a refusal. `record_id` is empty for what
     belongs to no record.
     """

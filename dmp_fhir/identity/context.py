@@ -1,4 +1,4 @@
-"""The access context: everything the policy knows about a caller, built once per request (spec: identity, section 7)."""
+"""The access context: everything the policy knows about a caller, built once per request."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ class AccessContext:
 
     `actor_category` is one of PS, PS_ROLE, STRUCTURE, CPE, PATIENT, REPRESENTANT, AIDANT, AM_SYSTEM, SUPPORT, SERVICE,
     TIERS_EXCLU. `actor_id` is the national identifier: PS_IdNat for a professional (`8` + RPPS), Struct_IdNat for a
-    structure, the INS matricule for a patient or a representative. `structure` is the Struct_IdNat of the practice in use.
-    `auth_mode` is CPS, AIR, INDIRECTE, CPE, PORTAIL or SYSTEME. `purpose` is normal, bris_de_glace, centre_15, patient or
-    systeme. `person_id` is the INS the token is bound to, as `system|value`, when it is.
+    structure, the INS matricule for a patient or a representative. `structure` is the Struct_IdNat of the practice in
+    use. `auth_mode` is CPS, AIR, INDIRECTE, CPE, PORTAIL or SYSTEME. `purpose` is normal, bris_de_glace, centre_15,
+    patient or systeme. `person_id` is the INS the token is bound to, as `system|value`, when it is.
     """
 
     actor_category: str

@@ -1,7 +1,7 @@
 """Arithmetic of French health identifiers: INS, RPPS, ADELI, FINESS, PS_IdNat and Struct_IdNat.
 
 Only ASCII digits count (TF-105): `str.isdigit` and `\\d` would also take Arabic-Indic or full-width digits.
-Sources: INS reference (matricule and its key), ANS semantic reference (PS_IdNat, Struct_IdNat), HL7 France FR Core naming systems.
+Sources: INS reference (matricule and its key), ANS semantic reference (PS_IdNat, Struct_IdNat), HL7 France FR Core.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _CX = re.compile(r"([0-9A-Z]{1,32})\^\^\^&([0-9.]{1,64})&ISO(?:\^[A-Z]{1,8})?")
 
 @dataclass(frozen=True, slots=True)
 class Ins:
-    """An INS: `system` is `urn:oid:` + the OID of its naming system, `value` the matricule with its key (15 characters)."""
+    """An INS: `system` is `urn:oid:` + the OID of its naming system, `value` the matricule with its key."""
 
     system: str
     value: str
@@ -58,7 +58,7 @@ def parse_ins(
     status: int = 422,
     expression: str | None = None,
 ) -> Ins:
-    """The INS named by `system` and `value`; a refusal of `status` when the system is not served here or the key is wrong."""
+    """The INS named by `system` and `value`; refused with `status` when the system or the key is wrong."""
     if system not in systems:
         refuse(
             status,
@@ -92,7 +92,7 @@ def parse_ins(
 
 
 def parse_person_id(text: str) -> Ins | None:
-    """The INS of a token's `person_id`: `system|value` or the CX form `value^^^&OID&ISO^NH`; None when it is neither."""
+    """The INS of a token's `person_id`: `system|value` or the CX form `value^^^&OID&ISO^NH`; None when neither."""
     if match := _CX.fullmatch(text):
         system, value = f"urn:oid:{match[2]}", match[1]
     else:
@@ -127,7 +127,7 @@ def is_finess(value: str) -> bool:
 
 
 def is_idnps(value: str) -> bool:
-    """A PS_IdNat: `8` + RPPS (its key checked), `0` + ADELI, or the id of a cabinet or structure + `/` + internal id."""
+    """A PS_IdNat: `8` + RPPS (key checked), `0` + ADELI, or the id of a cabinet or structure + `/` + internal id."""
     if _IDNPS.fullmatch(value) is None:
         return False
     return value[0] != "8" or is_rpps(value[1:])

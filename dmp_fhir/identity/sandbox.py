@@ -125,7 +125,7 @@ def claims_of(
 
 
 class Sandbox:
-    """The sandbox issuer of one folder: its ES256 key pair is created there on first use, readable by its owner only."""
+    """The sandbox issuer of one folder: its ES256 key pair is created there on first use, for its owner only."""
 
     def __init__(self, folder: Path, *, issuer: str = ISSUER, audience: str = AUDIENCE) -> None:
         self.issuer = issuer
@@ -134,7 +134,7 @@ class Sandbox:
         self._kid = _thumbprint(self._key)
 
     def issue(self, persona: Persona | str, *, now_ms: int, **claims: Any) -> str:
-        """A signed token for a persona or its slug; keyword arguments are those of `claims_of`. KeyError when unknown."""
+        """A signed token for a persona or its slug; keywords are those of `claims_of`. KeyError when unknown."""
         who = personas()[persona] if isinstance(persona, str) else persona
         return self.sign(claims_of(who, now_ms=now_ms, issuer=self.issuer, audience=self.audience, **claims))
 

@@ -1,8 +1,8 @@
 """Bearer access tokens: the single way in.
 
 RFC 6750 (Bearer), RFC 7519 (JWT), RFC 8725 (best practice), IHE IUA [ITI-72]
-https://profiles.ihe.net/ITI/IUA/index.html#372-incorporate-access-token-iti-72 . Whatever is wrong with the token itself is
-answered 401 (D25); the public answer names a claim at most, never a value.
+https://profiles.ihe.net/ITI/IUA/index.html#372-incorporate-access-token-iti-72 . Whatever is wrong with the token
+itself is answered 401 (D25); the public answer names a claim at most, never a value.
 """
 
 from __future__ import annotations
@@ -185,7 +185,7 @@ class TokenVerifier:
         issuer = self._issuers.get(name) if isinstance(name, str) else None
         if issuer is None:
             _wrong_claim("iss")
-        # jwk, jku, x5u, x5c, crit, b64, zip, enc: a token neither brings its key nor changes the rules (TF-061, TF-063).
+        # jwk, jku, x5u, x5c, crit, b64, zip: a token neither brings its key nor changes the rules (TF-061, TF-063).
         if not header.keys() <= _HEADER_NAMES or header.get("typ", "JWT") not in _TYPES:
             _malformed()
         signing = issuer.keys.get(kid) if isinstance(kid, str) else None

@@ -1,7 +1,8 @@
 """Conditions on a document that are both a Python test and a SQL clause, so that the two cannot drift apart.
 
-`holds(caller, document)` answers for one document; `clause(caller, scope)` gives the same as SQL over the row `scope.alias`
-of the table `document`: True, False, or a text with `:policy_...` parameters. SQL stays two-valued: no operand is null.
+`holds(caller, document)` answers for one document; `clause(caller, scope)` gives the same as SQL over the row
+`scope.alias` of the table `document`: True, False, or a text with `:policy_...` parameters. SQL stays two-valued: no
+operand is null.
 """
 
 from __future__ import annotations
@@ -163,7 +164,7 @@ class Authored(Condition):
 
     def _one(self, kind: str, identifier: str, scope: Scope) -> Sql:
         d = scope.alias
-        rows = f"SELECT 1 FROM document_author pa WHERE pa.record_id = {d}.record_id AND pa.document_id = {d}.id AND "
+        rows = f"SELECT 1 FROM document_author pa WHERE pa.record_id = {d}.record_id AND pa.document_id = {d}.id AND "  # noqa: S608
         named = f"pa.kind = {scope.bind(f'author_{kind}_kind', kind)}"
         own = f"EXISTS ({rows}{named} AND pa.identifier = {scope.bind(f'author_{kind}', identifier)})"
         if kind != "structure" or self.any_structure:

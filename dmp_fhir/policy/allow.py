@@ -1,4 +1,4 @@
-"""Sets of who or what is allowed, with a type of their own: an empty list can never be mistaken for "no restriction"."""
+"""Sets of who or what is allowed, with types of their own: an empty list is never mistaken for "no restriction"."""
 
 from __future__ import annotations
 

@@ -14,7 +14,6 @@ from dmp_fhir.policy.actions import (
     ABOUT_DOCUMENT,
     CONSENT_ACTS,
     CONSULTATION,
-    DEPOSIT,
     FEEDING,
     OWN_DOCUMENT,
     VISIBILITY,
@@ -30,7 +29,7 @@ from dmp_fhir.policy.rules.base import DEFAULT_SETTINGS, Asked, DocumentRule, Ef
 from dmp_fhir.policy.rules.blocks import BLOCKED, block_rules
 from dmp_fhir.policy.rules.callers import CALLERS
 from dmp_fhir.policy.rules.consents import CONSENTS
-from dmp_fhir.policy.rules.feeding import DEPOSIT_REFUSALS, FEEDS, NOT_AUTHOR, OWN, OWN_RULE_OF
+from dmp_fhir.policy.rules.feeding import DEPOSIT_REFUSALS, FEEDS, NOT_AUTHOR, OWN_RULE_OF
 from dmp_fhir.policy.rules.masks import AUTHORED_BY_CALLER, DELETED_FOR_ALL, DOCUMENTS
 from dmp_fhir.policy.rules.records import RECORDS
 from dmp_fhir.policy.rules.relations import (
@@ -41,6 +40,7 @@ from dmp_fhir.policy.rules.relations import (
     NOBODY,
     STRANGERS,
     SUPPORT_SEES_NOTHING,
+    is_patient_side,
 )
 from dmp_fhir.policy.standing import Standing
 
@@ -68,9 +68,10 @@ _AROUND_OR_RELATION = frozenset({Action.RECORD_READ, Action.PARTY_READ})
 class Decision:
     """The answer of the policy.
 
-    `level` says how a refusal is answered: `record` 403 with a coarse text, `document` the uniform 404, `action` 403 with
-    the text of the rule (the caller sees the document or record anyway). `public` is the rule whose text may be told, when
-    there is one. `reason` is for the trace only (AR-06). `relation` is why the caller may look into the record.
+    `level` says how a refusal is answered: `record` 403 with a coarse text, `document` the uniform 404, `action` 403
+    with the text of the rule (the caller sees the document or record anyway). `public` is the rule whose text may be
+    told, when there is one. `reason` is for the trace only (AR-06). `relation` is why the caller may look into the
+    record.
     """
 
     permit: bool
@@ -137,7 +138,8 @@ def _by_table(table: tuple[Rule, ...], asked: Asked) -> Decision:
     rule = first(table, asked) or NOBODY
     if rule.effect is Effect.PERMIT:
         relation = relation_of(asked.context, asked.standing, asked.now_ms)
-        return _permitted(rule.ids, asked, relation)
+        why = BY_RELATION[relation].ids if relation is not None and is_patient_side(asked) else ()
+        return _permitted((*why, *rule.ids), asked, relation)
     if rule is NOBODY:
         return _refused(rule.ids, rule.reason)
     return _refused(rule.ids, rule.reason, level="action", public=rule)
@@ -149,6 +151,8 @@ def _related(asked: Asked) -> Decision:
     if rule.effect is Effect.DENY:
         return _refused(rule.ids, rule.reason)
     ids = rule.ids
+    if asked.context.practice_context == "MEDECINE_TRAVAIL":
+        ids = (*ids, "AR-33")
     if (
         asked.context.purpose != "normal"
         and asked.context.actor_category in PROFESSIONALS
@@ -216,8 +220,9 @@ def _feeding(asked: Asked) -> Decision:
     if asked.action in OWN_DOCUMENT:
         return _permitted((*ids, OWN_RULE_OF[asked.action]), asked, relation)
     blocked = ("AR-42",) if first((BLOCKED,), replace(asked, action=Action.DOC_LIST)) else ()
+    account = ("AR-87",) if context.actor_category == "STRUCTURE" else ()
     secret = ("AR-82",) if context.secret else ()
-    return _permitted((*(ids or FEEDS.ids), *blocked, *secret), asked, relation)
+    return _permitted((*(ids or FEEDS.ids), *account, *blocked, *secret), asked, relation)
 
 
 def _own_document(asked: Asked, document: DocumentFacts, relation: Relation | None) -> Decision | None:
@@ -255,6 +260,3 @@ def _refused(
         public if level == "action" else None,
         relation,
     )
-
-
-__all__ = ["DEPOSIT", "OWN", "Decision", "decide", "hiding_rule", "relation_to"]

@@ -1,7 +1,7 @@
 """How a refusal of the policy is answered (AR-06, D14, D27).
 
-A record-level refusal has one text for everything that depends on the record: absent, opposed, blocked, not authorised or
-expired give the same bytes. What depends on the caller alone is told plainly.
+A record-level refusal has one text for everything that depends on the record: absent, opposed, blocked, not authorised
+or expired give the same bytes. What depends on the caller alone is told plainly.
 """
 
 from __future__ import annotations

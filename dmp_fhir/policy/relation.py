@@ -92,7 +92,7 @@ def had_permit(context: AccessContext, standing: Standing, now_ms: int) -> bool:
 
 
 def represents(context: AccessContext, standing: Standing, now_ms: int) -> bool:
-    """Whether the caller represents the patient now: a minor's parent or guardian, or an adult's mandate (AR-79..81)."""
+    """Whether the caller represents the patient now: a minor's parent, or a protection mandate (AR-79..81)."""
     adult = standing.adult(now_ms)
     return any(
         one.actor == context.actor_id and one.start_ms <= now_ms < one.end_ms and (one.mandate or not adult)

@@ -42,7 +42,7 @@ class Permit:
 
 @dataclass(frozen=True, slots=True)
 class Representative:
-    """A legal representative: `actor` is their own matricule; `mandate` for a protection measure of an adult (AR-81)."""
+    """A legal representative: `actor` is their own matricule; `mandate` for an adult's protection measure (AR-81)."""
 
     actor: str
     start_ms: int = 0

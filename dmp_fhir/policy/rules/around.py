@@ -1,5 +1,6 @@
-"""Records as a whole, the directory, the people around a patient, consents and traces to read (AR-13, AR-14, AR-90, AR-97,
-AR-98), and changes of visibility (AR-61, AR-64, AR-65, AR-67). First match of the table wins."""
+"""Records as a whole, the directory, the people around a patient, consents and traces to read, changes of visibility.
+
+AR-13, AR-14, AR-61, AR-64, AR-65, AR-67, AR-90, AR-97, AR-98. First match of a table wins."""
 
 from __future__ import annotations
 
@@ -31,7 +32,7 @@ AROUND = (
     _permit(
         "AR-14",
         "guide TD0.2",
-        "Le test d'existence est ouvert aux professionnels, aux structures et aux systèmes, et à chacun pour son dossier.",
+        "Le test d'existence est ouvert aux professionnels, structures et systèmes, et à chacun pour son dossier.",
         "The existence test is open to professionals, structures and systems, and to anyone for their own record.",
         {Action.DMP_EXISTS},
         lambda asked: asked.context.actor_category not in PATIENT_SIDE or _relation(asked) is not None,
@@ -39,8 +40,8 @@ AROUND = (
     _permit(
         "AR-13",
         "CSP R1111-40",
-        "L'exploitant et l'assurance maladie créent les dossiers et tiennent leur identité à jour, sans lire leur contenu.",
-        "The operator and the health insurance create records and keep their identity true, without reading their content.",
+        "L'exploitant et l'assurance maladie créent les dossiers et tiennent leur identité, sans lire leur contenu.",
+        "The operator and the health insurance create records and keep their identity, without reading their content.",
         {Action.RECORD_CREATE, Action.RECORD_READ, Action.RECORD_UPDATE},
         _system,
     ),
@@ -63,7 +64,7 @@ AROUND = (
     _permit(
         "DIR-03",
         "CSP R1111-40; AR-79",
-        "Les proches et l'équipe de soins d'un dossier sont tenus par l'exploitant, le patient ou son représentant.",
+        "Les proches et l'équipe de soins sont tenus par l'exploitant, le patient ou son représentant.",
         "The people around a patient and the care team are kept by the operator, the patient or their representative.",
         {Action.PARTY_READ, Action.PARTY_WRITE},
         lambda asked: asked.context.actor_category == "SUPPORT" or _relation(asked) in _PATIENT,
@@ -72,7 +73,7 @@ AROUND = (
         "AR-97",
         "CSP R1111-43, L1111-19",
         "Le titulaire, son représentant et le médecin traitant voient les décisions du patient et tout l'historique.",
-        "The holder, their representative and the treating physician see the patient's decisions and the whole history.",
+        "The holder, their representative and the treating physician see all decisions and the whole history.",
         {Action.CONSENT_READ, Action.AUDIT_READ_FULL, Action.AUDIT_READ_OWN},
         lambda asked: _relation(asked) in _PATIENT | {Relation.TREATING_PHYSICIAN},
         "AR-37",

@@ -35,10 +35,10 @@ CALLERS = (
         id="AR-02",
         effect=Effect.DENY,
         source="CSP L1111-18",
-        fr="Assureurs, organismes complémentaires, employeurs, banques et experts n'ont jamais accès, même avec l'accord"
-        " de la personne.",
-        en="Insurers, complementary health bodies, employers, banks and experts never have access, even with the person's"
-        " consent.",
+        fr="Assureurs, organismes complémentaires, employeurs, banques et experts n'ont jamais accès, même avec"
+        " l'accord de la personne.",
+        en="Insurers, complementary health bodies, employers, banks and experts never have access, even with the"
+        " person's consent.",
         actions=_ALL,
         when=_excluded,
         reason="ACTEUR_EXCLU",

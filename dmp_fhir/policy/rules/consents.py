@@ -1,5 +1,7 @@
-"""Who may decide what about the record: authorisations, blocks, treating physician, preferences, closure (AR-09, AR-11,
-AR-22, AR-27, AR-28, AR-36, AR-37, AR-43, AR-48, AR-56, AR-84). First match of the table wins; nothing permits by default."""
+"""Who may decide what about the record: authorisations, blocks, treating physician, preferences, closure.
+
+AR-09, AR-11, AR-22, AR-27, AR-28, AR-36, AR-37, AR-43, AR-48, AR-56, AR-84. First match wins; nothing permits by
+default."""
 
 from __future__ import annotations
 
@@ -63,6 +65,17 @@ def _deny(rule: str, source: str, reason: str, fr: str, en: str, actions: set[Ac
 
 
 CONSENTS = (
+    Rule(
+        id="AR-84",
+        effect=Effect.DENY,
+        source="Mon espace santé",
+        fr="L'aidant ne gère ni les consentements, ni les blocages, ni la fermeture du dossier.",
+        en="The helper manages neither consents, nor blocks, nor the closure of the record.",
+        actions=CONSENT_ACTS,
+        when=lambda asked: _relation(asked) is Relation.HELPER,
+        reason="ACTEUR_NON_HABILITE",
+        also=("AR-09",),
+    ),
     _deny(
         "AR-56",
         "Mon espace santé",

@@ -63,7 +63,7 @@ DEPOSIT_REFUSALS = (
         id="AR-73",
         effect=Effect.DENY,
         source="JDV_J07; Mon espace santé",
-        fr="Ce type de document est réservé au patient, qui ne dépose que ses propres types (DOCPATxx, EXPPAT_x, 74465-6).",
+        fr="Ce type est réservé au patient, qui ne dépose que les siens (DOCPATxx, EXPPAT_x, 74465-6).",
         en="This type is reserved to the patient, who deposits only their own types (DOCPATxx, EXPPAT_x, 74465-6).",
         actions=_CREATE,
         when=lambda asked: asked.context.actor_category != "AM_SYSTEM" and _reserved_to_patient(asked),
@@ -104,15 +104,6 @@ FEEDS = Rule(
     en="Any identified professional or structure feeds the record, without authorisation and even when blocked.",
     actions=DEPOSIT | {Action.DOC_FINDID},
     when=lambda asked: asked.context.actor_category in PROFESSIONALS | FEEDERS | {"AM_SYSTEM"},
-)
-OWN = Rule(
-    id="AR-70",
-    effect=Effect.PERMIT,
-    source="guide TD3.3c, TD2.1, TD3.3d",
-    fr="L'auteur (pour un compte de structure : la même structure) remplace, archive et supprime ses documents.",
-    en="The author (for a structure account: the same structure) replaces, archives and deletes their documents.",
-    actions=OWN_DOCUMENT,
-    when=lambda asked: True,
 )
 NOT_AUTHOR = Rule(
     id="AR-70",
