@@ -7,11 +7,9 @@ import threading
 import time
 from pathlib import Path
 
-import apsw
 import psycopg
 import pytest
 
-from dmp_fhir.store import schema
 from dmp_fhir.store.database import (
     ConstraintViolation,
     Database,
@@ -292,97 +290,6 @@ def test_a_lock_held_too_long_is_unavailable(database: Database, monkeypatch: py
     want()
 
 
-def test_a_statement_that_does_not_end_is_unavailable(postgres_server, postgres_template) -> None:
-    database = Database.open(postgres_server.create_database("slow", postgres_template))
-
-    def sleep() -> None:
-        with database.snapshot() as reader:
-            reader.rows("SET LOCAL statement_timeout = '100ms'")
-            reader.rows("SELECT pg_sleep(5)")
-
-    with pytest.raises(StoreUnavailable):
-        sleep()
-    assert records(database) == []
-    database.close()
-    postgres_server.drop_database("slow")
-
-
-def test_the_limits_of_a_postgresql_session_are_on(postgres_server, postgres_template) -> None:
-    database = Database.open(postgres_server.create_database("limits", postgres_template))
-    with database.snapshot() as reader:
-        shown = [reader.row(f"SHOW {name}") for name in ("statement_timeout", "lock_timeout", "transaction_isolation")]
-        assert shown == [("10s",), ("5s",), ("repeatable read",)]
-        assert reader.row("SHOW transaction_read_only") == ("on",)
-    with database.transaction() as tx:
-        assert tx.row("SHOW transaction_isolation") == ("read committed",)
-        assert tx.row("SHOW synchronous_commit") == ("on",)
-    database.close()
-    postgres_server.drop_database("limits")
-
-
-def test_a_cut_connection_is_unavailable_once_then_replaced(postgres_server, postgres_template) -> None:
-    database = Database.open(postgres_server.create_database("cut", postgres_template))
-
-    def cut() -> None:
-        with psycopg.connect(postgres_server.url("postgres"), autocommit=True) as other:
-            other.execute("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = 'cut'")
-
-    def write(*after_the_cut: str) -> None:
-        with database.transaction() as tx:
-            tx.insert("record", rows.record("before"))
-            cut()
-            for name in after_the_cut:
-                tx.insert("record", rows.record(name))
-
-    for after_the_cut in (["after"], []):  # noticed by a statement, noticed by the commit
-        with pytest.raises(StoreUnavailable):
-            write(*after_the_cut)
-        assert records(database) == []
-    cut()  # while idle: the next session does not even notice
-    assert records(database) == []
-    database.close()
-    postgres_server.drop_database("cut")
-
-
-def test_a_full_disk_is_unavailable_and_recovers(tmp_path: Path, sqlite_template: Path) -> None:
-    path = tmp_path / "small.db"
-    path.write_bytes(sqlite_template.read_bytes())
-    database = Database.open(f"sqlite:///{path}")
-    with database.snapshot() as reader:
-        (pages,) = reader.row("PRAGMA page_count")
-        reader.rows(f"PRAGMA max_page_count = {pages + 10}")
-    with pytest.raises(StoreUnavailable), database.transaction() as tx:
-        tx.insert("resource_version", rows.version("a", "Binary", "b", body=bytes(200_000)))
-    with database.transaction() as tx:
-        tx.insert("record", rows.record("a"))
-    assert records(database) == ["a"]
-    database.close()
-
-
-def test_sqlite_loses_nothing_and_trusts_nothing(tmp_path: Path, sqlite_template: Path) -> None:
-    path = tmp_path / "settings.db"
-    path.write_bytes(sqlite_template.read_bytes())
-    database = Database.open(f"sqlite:///{path}")
-    expected = {
-        "journal_mode": "wal",
-        "synchronous": 2,
-        "foreign_keys": 1,
-        "trusted_schema": 0,
-        "recursive_triggers": 1,
-    }
-    with database.snapshot() as reader:
-        assert {name: reader.row(f"PRAGMA {name}")[0] for name in expected} == expected
-    database.close()
-
-
-def test_an_unsafe_engine_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    url = f"sqlite:///{tmp_path}/old.db"
-    schema.upgrade(url)
-    monkeypatch.setattr(apsw, "sqlite_lib_version", lambda: "3.51.2")
-    with pytest.raises(RuntimeError, match="install apsw"):
-        Database.open(url)
-
-
 @pytest.mark.parametrize("url", ["sqlite://", "sqlite:///", "sqlite:///:memory:", "mysql://x/y", "registry.db", ""])
 def test_other_addresses_are_refused(url: str) -> None:
     with pytest.raises(ValueError, match="address"):
@@ -422,23 +329,3 @@ def test_parent_and_child_write_side_by_side_after_a_fork(database: Database) ->
             tx.insert("record", rows.record(f"parent-{number}"))
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert len(records(database)) == 40
-
-
-def test_a_child_forked_inside_a_session_cannot_harm_the_file(tmp_path: Path, sqlite_template: Path) -> None:
-    path = tmp_path / "fork.db"
-    path.write_bytes(sqlite_template.read_bytes())
-    database = Database.open(f"sqlite:///{path}")
-    with database.transaction() as tx:
-        tx.insert("record", rows.record("a"))
-        child = os.fork()
-        if child == 0:
-            try:
-                database._local.__dict__.clear()
-                database.transaction().__enter__()
-            except RuntimeError:
-                os._exit(7)
-            finally:
-                os._exit(1)
-        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
-    assert records(database) == ["a"]
-    database.close()
