@@ -11,21 +11,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from dmp_fhir.outcome import Issue, error
+from dmp_fhir.outcome import Issue
 from dmp_fhir.profiles.base_rules import RULES, Fault
 from dmp_fhir.profiles.definitions import Element, Property, Type, resource_types, type_of
 from dmp_fhir.profiles.narrative import read_div
-from dmp_fhir.profiles.primitives import EXPECTED, TEXTS, VALUES
+from dmp_fhir.profiles.primitives import TEXTS, VALUES
+from dmp_fhir.profiles.walk import Walk, Way, bad_code, bad_value
 
 Tree = dict[str, Any]
-# A way is (way to the parent, property name, index in a list or None), the outermost parent being a text.
-Way = Any
-# A list longer than this says no more than a shorter one.
-MOST_ISSUES = 100
 _REFERENCE = re.compile(
     r"(?:https?://[^\s?#]{1,1500}/)?([A-Z][A-Za-z]{1,40})/[A-Za-z0-9.-]{1,64}(?:/_history/[A-Za-z0-9.-]{1,64})?(?:#[^\s]*)?"
 )
@@ -35,7 +32,7 @@ _CONDITIONAL = re.compile(r"([A-Z][A-Za-z]{1,40})\?[^\s]+")
 def structural_issues(tree: Any, *, expression: str | None = None) -> list[Issue]:
     """The structural faults of a resource, none when it is sound. `expression` is the FHIRPath of the resource when it
     is part of something else (`Bundle.entry[2].resource`)."""
-    walk = _Walk()
+    walk = Walk()
     name = tree.get("resourceType") if type(tree) is dict else None
     _resource(walk, tree, expression or (name if name in resource_types() else "Resource"))
     return walk.issues
@@ -43,45 +40,15 @@ def structural_issues(tree: Any, *, expression: str | None = None) -> list[Issue
 
 def datatype_issues(type_name: str, tree: Any, expression: str) -> list[Issue]:
     """The structural faults of one complex datatype, such as the CodeableConcept of a PATCH."""
-    walk = _Walk()
+    walk = Walk()
     _complex(walk, tree, _plan(type_name), expression)
     return walk.issues
-
-
-@dataclass(slots=True)
-class _Walk:
-    """What is known on the way: faults found; of the resource under way, its contained resources (id to type), the
-    fragments (`#id`) it points at, and which contained resource is being read, or points back at it."""
-
-    issues: list[Issue] = field(default_factory=list)
-    contained: dict[str, str] = field(default_factory=dict)
-    pointed: set[str] = field(default_factory=set)
-    pointing_back: set[str] = field(default_factory=set)
-    inside: str | None = None
-
-    def point(self, fragment: str) -> None:
-        if fragment != "#":
-            self.pointed.add(fragment)
-        elif self.inside is not None:
-            self.pointing_back.add(self.inside)
-
-    def add(self, code: str, fr: str, en: str, way: Way, rule: str) -> None:
-        if len(self.issues) < MOST_ISSUES:
-            self.issues.append(error(code, fr, en, expression=_path(way), rule=rule))
-
-
-def _path(way: Way) -> str:
-    steps: list[str] = []
-    while type(way) is tuple:
-        way, name, index = way
-        steps.append(name if index is None else f"{name}[{index}]")
-    return ".".join([way, *reversed(steps)])
 
 
 # Resources ------------------------------------------------------------------------------------------------------------
 
 
-def _resource(walk: _Walk, node: Any, way: Way) -> None:
+def _resource(walk: Walk, node: Any, way: Way) -> None:
     if type(node) is not dict:
         walk.add("structure", "Une ressource (objet) est attendue.", "A resource (object) is expected.", way, "TF-108")
         return
@@ -107,7 +74,7 @@ def _resource(walk: _Walk, node: Any, way: Way) -> None:
     walk.contained, walk.pointed, walk.pointing_back = outer
 
 
-def _contained_types(walk: _Walk, node: Tree, way: Way) -> dict[str, str]:
+def _contained_types(walk: Walk, node: Tree, way: Way) -> dict[str, str]:
     """Ids of the contained resources and their types; ids are unique among them."""
     found: dict[str, str] = {}
     items = node["contained"]
@@ -121,7 +88,7 @@ def _contained_types(walk: _Walk, node: Tree, way: Way) -> dict[str, str]:
     return found
 
 
-def _contained(walk: _Walk, node: Any, way: Way) -> None:
+def _contained(walk: Walk, node: Any, way: Way) -> None:
     if type(node) is dict:
         if "contained" in node:
             fr = "Une ressource contenue ne peut pas en contenir d'autres."
@@ -141,7 +108,7 @@ def _contained(walk: _Walk, node: Any, way: Way) -> None:
     walk.inside = None
 
 
-def _check_all_referenced(walk: _Walk, node: Tree, way: Way) -> None:
+def _check_all_referenced(walk: Walk, node: Tree, way: Way) -> None:
     """dom-3: each contained resource is referred to from the resource, or refers to it (`#`)."""
     for n, item in enumerate(node["contained"]):
         own = item.get("id") if type(item) is dict else None
@@ -153,7 +120,7 @@ def _check_all_referenced(walk: _Walk, node: Tree, way: Way) -> None:
 
 # Complex types --------------------------------------------------------------------------------------------------------
 
-Check = Callable[[_Walk, Any, Way, str, "int | None"], None]
+Check = Callable[[Walk, Any, Way, str, "int | None"], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +129,7 @@ class _Plan:
 
     kind: Type
     checks: dict[str, tuple[Check, bool]]
-    mandatory: tuple[tuple[Element, tuple[str, ...]], ...]
+    mandatory: tuple[tuple[Element, frozenset[str]], ...]
     choices: tuple[tuple[Element, frozenset[str]], ...]
     rule: Callable[[Tree, Fault], None] | None
 
@@ -170,24 +137,23 @@ class _Plan:
 @cache
 def _plan(name: str) -> _Plan:
     kind = type_of(name)
-    names = {
-        element.name: tuple(p.name for p in kind.properties.values() if p.element is element)
-        for element in kind.elements
-    }
+    names = {each.name: _names(kind, each) for each in kind.elements}
     return _Plan(
         kind,
         {key: (_check_of(known), known.element.many) for key, known in kind.properties.items()},
         tuple((element, names[element.name]) for element in kind.elements if element.least),
-        tuple(
-            (element, frozenset(names[element.name]) | {"_" + name for name in names[element.name]})
-            for element in kind.elements
-            if element.choice
-        ),
+        tuple((element, names[element.name]) for element in kind.elements if element.choice),
         RULES.get(name),
     )
 
 
-def _complex(walk: _Walk, node: Any, plan: _Plan, way: Way) -> None:
+def _names(kind: Type, element: Element) -> frozenset[str]:
+    """The properties that give an element: `status` and `_status`; `valueString`, `_valueString`, `valueCode`…"""
+    names = {known.name for known in kind.properties.values() if known.element is element}
+    return frozenset(names | {"_" + name for name in names})
+
+
+def _complex(walk: Walk, node: Any, plan: _Plan, way: Way) -> None:
     if type(node) is not dict:
         walk.add("structure", "Un objet est attendu ici.", "An object is expected here.", way, "FHIR R4 JSON")
         return
@@ -220,17 +186,17 @@ def _complex(walk: _Walk, node: Any, plan: _Plan, way: Way) -> None:
                 else:
                     check(walk, item, way, name, n)
     for element, names in plan.mandatory:
-        if not any(name in node or "_" + name in node for name in names):
+        if names.isdisjoint(node):
             _missing(walk, plan, element, way)
-    for element, known in plan.choices:
-        given = known & node.keys()
+    for element, names in plan.choices:
+        given = names & node.keys()
         if len(given) > 1 and len({name.removeprefix("_") for name in given}) > 1:
             _two_choices(walk, plan, element, given, way)
     if plan.rule is not None:
         plan.rule(node, _reporter(walk, way))
 
 
-def _reporter(walk: _Walk, way: Way) -> Fault:
+def _reporter(walk: Walk, way: Way) -> Fault:
     def report(key: str, name: str | None, fr: str, en: str) -> None:
         walk.add("invariant", fr, en, (way, name, None) if name else way, key)
 
@@ -241,7 +207,7 @@ def _rule(plan: _Plan, name: str) -> str:
     return f"FHIR R4 {plan.kind.name}.{name}"
 
 
-def _missing(walk: _Walk, plan: _Plan, element: Element, way: Way) -> None:
+def _missing(walk: Walk, plan: _Plan, element: Element, way: Way) -> None:
     name = element.name + ("[x]" if element.choice else "")
     fr = f"Élément obligatoire absent : {plan.kind.name}.{name}."
     walk.add(
@@ -253,14 +219,14 @@ def _missing(walk: _Walk, plan: _Plan, element: Element, way: Way) -> None:
     )
 
 
-def _two_choices(walk: _Walk, plan: _Plan, element: Element, given: Collection[str], way: Way) -> None:
+def _two_choices(walk: Walk, plan: _Plan, element: Element, given: Collection[str], way: Way) -> None:
     names = ", ".join(sorted({name.removeprefix("_") for name in given}))
     fr = f"Une seule forme de {element.name}[x] est permise ; données : {names}."
     en = f"Only one form of {element.name}[x] is allowed; given: {names}."
     walk.add("structure", fr, en, (way, element.name, None), _rule(plan, element.name + "[x]"))
 
 
-def _other_property(walk: _Walk, node: Tree, name: str, value: Any, plan: _Plan, way: Way) -> None:
+def _other_property(walk: Walk, node: Tree, name: str, value: Any, plan: _Plan, way: Way) -> None:
     """`_name`, the id and extensions of a primitive; or a property R4 doesn't have."""
     known = plan.kind.properties.get(name[1:]) if name[:1] == "_" else None
     if known is None or not known.primitive or known.element.attribute:
@@ -285,7 +251,7 @@ def _other_property(walk: _Walk, node: Tree, name: str, value: Any, plan: _Plan,
             walk.add("structure", "Valeur null.", "Null value.", (way, name, n), "FHIR R4 JSON")
 
 
-def _check_gap(walk: _Walk, node: Tree, name: str, n: int, way: Way) -> None:
+def _check_gap(walk: Walk, node: Tree, name: str, n: int, way: Way) -> None:
     """null stands in a list only beside the extensions of a primitive that has no value."""
     beside = node.get("_" + name)
     if type(beside) is not list or n >= len(beside) or beside[n] is None:
@@ -317,7 +283,7 @@ def _check_of(known: Property) -> Check:
 def _complex_check(type_name: str) -> Check:
     plans: list[_Plan] = []
 
-    def check(walk: _Walk, value: Any, way: Way, name: str, n: int | None) -> None:
+    def check(walk: Walk, value: Any, way: Way, name: str, n: int | None) -> None:
         if not plans:  # built on first use: types may hold themselves
             plans.append(_plan(type_name))
         _complex(walk, value, plans[0], (way, name, n))
@@ -325,7 +291,7 @@ def _complex_check(type_name: str) -> Check:
     return check
 
 
-def _modifier(walk: _Walk, value: Any, way: Way, name: str, n: int | None) -> None:
+def _modifier(walk: Walk, value: Any, way: Way, name: str, n: int | None) -> None:
     url = value.get("url") if type(value) is dict else None
     shown = url[:200] if type(url) is str else "—"
     fr = f"Extension modificatrice inconnue ({shown}) : elle changerait le sens, la ressource est refusée."
@@ -333,12 +299,12 @@ def _modifier(walk: _Walk, value: Any, way: Way, name: str, n: int | None) -> No
     walk.add("extension", fr, en, (way, name, n), "TF-107")
 
 
-def _embedded(walk: _Walk, value: Any, way: Way, name: str, n: int | None) -> None:
+def _embedded(walk: Walk, value: Any, way: Way, name: str, n: int | None) -> None:
     """A resource that stands on its own inside another: an entry of a Bundle, a parameter."""
     _resource(walk, value, (way, name, n))
 
 
-def _narrative(walk: _Walk, value: Any, way: Way, name: str, n: int | None) -> None:
+def _narrative(walk: Walk, value: Any, way: Way, name: str, n: int | None) -> None:
     try:
         read_div(value if type(value) is str else "")
     except ValueError as fault:
@@ -353,11 +319,11 @@ def _primitive_check(known: Property) -> Check:
     address = known.type in ("uri", "url", "canonical")
     codes = frozenset().union(*element.codes.values()) if element.codes is not None and known.type == "code" else None
 
-    def check(walk: _Walk, value: Any, way: Way, name: str, n: int | None) -> None:
+    def check(walk: Walk, value: Any, way: Way, name: str, n: int | None) -> None:
         if type(value) is not str or not test(value):
-            _bad_value(walk, value, known.type, (way, name, n))
+            bad_value(walk, value, known.type, (way, name, n))
         elif codes is not None and value not in codes:
-            _bad_code(walk, value, codes, element, (way, name, n))
+            bad_code(walk, value, codes, element, (way, name, n))
         elif address and value[0] == "#":
             walk.point(value)
 
@@ -367,23 +333,11 @@ def _primitive_check(known: Property) -> Check:
 def _value_check(known: Property) -> Check:
     test = VALUES[known.type]
 
-    def check(walk: _Walk, value: Any, way: Way, name: str, n: int | None) -> None:
+    def check(walk: Walk, value: Any, way: Way, name: str, n: int | None) -> None:
         if not test(value):
-            _bad_value(walk, value, known.type, (way, name, n))
+            bad_value(walk, value, known.type, (way, name, n))
 
     return check
-
-
-def _bad_value(walk: _Walk, value: Any, type_name: str, way: Way) -> None:
-    fr, en = EXPECTED[type_name]
-    found = ("null n'est pas une valeur", "null is no value") if value is None else ("Valeur refusée", "Value refused")
-    walk.add("value", f"{found[0]} ; attendu : {fr}.", f"{found[1]}; expected: {en}.", way, f"FHIR R4 {type_name}")
-
-
-def _bad_code(walk: _Walk, value: str, codes: Collection[str], element: Element, way: Way) -> None:
-    some = ", ".join(sorted(codes)[:12]) + (", …" if len(codes) > 12 else "")
-    fr = f"Code « {value[:64]} » inconnu ; attendu : {some}."
-    walk.add("code-invalid", fr, f"Unknown code '{value[:64]}'; expected: {some}.", way, str(element.value_set))
 
 
 def _coded_check(known: Property) -> Check:
@@ -392,7 +346,7 @@ def _coded_check(known: Property) -> Check:
     codes = element.codes or {}
     inner = _complex_check(known.type)
 
-    def check(walk: _Walk, value: Any, way: Way, name: str, n: int | None) -> None:
+    def check(walk: Walk, value: Any, way: Way, name: str, n: int | None) -> None:
         inner(walk, value, way, name, n)
         if type(value) is not dict:
             return
@@ -400,7 +354,7 @@ def _coded_check(known: Property) -> Check:
         given = [c for c in codings if type(c) is dict] if type(codings) is list else []
         if not any(c.get("code") in codes.get(str(c.get("system")), ()) for c in given if type(c.get("code")) is str):
             shown = next((c["code"] for c in given if type(c.get("code")) is str), "—")
-            _bad_code(walk, shown, frozenset().union(*codes.values()), element, (way, name, n))
+            bad_code(walk, shown, frozenset().union(*codes.values()), element, (way, name, n))
 
     return check
 
@@ -409,7 +363,7 @@ def _reference_check(known: Property) -> Check:
     inner = _complex_check("Reference")
     targets = known.element.targets
 
-    def check(walk: _Walk, value: Any, way: Way, name: str, n: int | None) -> None:
+    def check(walk: Walk, value: Any, way: Way, name: str, n: int | None) -> None:
         inner(walk, value, way, name, n)
         if type(value) is not dict:
             return

@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 
 import orjson
 
-from dmp_fhir.wire.limits import DEFAULT, Limits, check_sizes, refuse_at, too_long
+from dmp_fhir.wire.limits import DEFAULT, Limits, check_entries, check_sizes, refuse_at, too_long
 
 # A number longer than this is no measurement; Python and other readers would spend long on it (TF-103).
 LONGEST_NUMBER = 64
@@ -60,6 +60,7 @@ def parse_json(data: bytes, limits: Limits = DEFAULT) -> dict[str, Any]:
     if type(tree) is not dict:
         fr, en = "un objet JSON (une ressource) est attendu.", "a JSON object (a resource) is expected."
         refuse_at(1, 1, fr, en, rule="TF-108")
+    check_entries(tree, limits)
     return tree
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from dmp_fhir.outcome import refuse
 
@@ -45,3 +45,10 @@ def check_sizes(body: int, content: int, resources: int, limits: Limits) -> None
     """What is left of a body once embedded content is set aside must fit its number of resources."""
     if body - content > limits.resource * max(1, resources):
         too_long(f"{body - content} bytes", f"{limits.resource} bytes per resource")
+
+
+def check_entries(tree: dict[str, Any], limits: Limits) -> None:
+    """A Bundle has at most `entries` entries."""
+    entries = tree.get("entry") if tree.get("resourceType") == "Bundle" else None
+    if type(entries) is list and len(entries) > limits.entries:
+        too_long(f"Bundle.entry: {len(entries)}", str(limits.entries))

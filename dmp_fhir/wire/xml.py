@@ -19,7 +19,7 @@ from dmp_fhir.outcome import refuse
 from dmp_fhir.profiles.definitions import Property, Type, resource_types, type_of
 from dmp_fhir.profiles.narrative import XHTML, check_div, escape_attribute, parser, read_div, write_div
 from dmp_fhir.wire.json import FORBIDDEN_TEXT, in_range, number
-from dmp_fhir.wire.limits import DEFAULT, Limits, check_sizes, refuse_at, too_long
+from dmp_fhir.wire.limits import DEFAULT, Limits, check_entries, check_sizes, refuse_at, too_long
 
 FHIR = "http://hl7.org/fhir"
 _TAG = f"{{{FHIR}}}"
@@ -37,6 +37,7 @@ def parse_xml(data: bytes, limits: Limits = DEFAULT) -> dict[str, Any]:
     """Read one resource. Refuses with 400 `structure`, 413 `too-long`, or 422 `structure` for an unknown element."""
     root = parse_markup(data, limits)
     tree = _Reader(limits, data).resource(root, 1)
+    check_entries(tree, limits)
     if len(data) > limits.resource:
         content = sum(len(e.get("value", "")) for e in root.iter(_TAG + "data"))
         check_sizes(len(data), content, sum(1 for e in root.iter() if _local(e) in resource_types()), limits)

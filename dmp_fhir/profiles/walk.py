@@ -1,0 +1,58 @@
+"""What the structure check knows while it walks a tree: faults, contained resources in reach, ways to write out."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from typing import Any
+
+from dmp_fhir.outcome import Issue, error
+from dmp_fhir.profiles.definitions import Element
+from dmp_fhir.profiles.primitives import EXPECTED
+
+# A way is (way to the parent, property name, index in a list or None), the outermost parent being a text.
+Way = Any
+# A list longer than this says no more than a shorter one.
+MOST_ISSUES = 100
+
+
+@dataclass(slots=True)
+class Walk:
+    """What is known on the way: faults found; of the resource under way, its contained resources (id to type), the
+    fragments (`#id`) it points at, and which contained resource is being read, or points back at it."""
+
+    issues: list[Issue] = field(default_factory=list)
+    contained: dict[str, str] = field(default_factory=dict)
+    pointed: set[str] = field(default_factory=set)
+    pointing_back: set[str] = field(default_factory=set)
+    inside: str | None = None
+
+    def point(self, fragment: str) -> None:
+        if fragment != "#":
+            self.pointed.add(fragment)
+        elif self.inside is not None:
+            self.pointing_back.add(self.inside)
+
+    def add(self, code: str, fr: str, en: str, way: Way, rule: str) -> None:
+        if len(self.issues) < MOST_ISSUES:
+            self.issues.append(error(code, fr, en, expression=path_of(way), rule=rule))
+
+
+def path_of(way: Way) -> str:
+    steps: list[str] = []
+    while type(way) is tuple:
+        way, name, index = way
+        steps.append(name if index is None else f"{name}[{index}]")
+    return ".".join([way, *reversed(steps)])
+
+
+def bad_value(walk: Walk, value: Any, type_name: str, way: Way) -> None:
+    fr, en = EXPECTED[type_name]
+    found = ("null n'est pas une valeur", "null is no value") if value is None else ("Valeur refusée", "Value refused")
+    walk.add("value", f"{found[0]} ; attendu : {fr}.", f"{found[1]}; expected: {en}.", way, f"FHIR R4 {type_name}")
+
+
+def bad_code(walk: Walk, value: str, codes: Collection[str], element: Element, way: Way) -> None:
+    some = ", ".join(sorted(codes)[:12]) + (", …" if len(codes) > 12 else "")
+    fr = f"Code « {value[:64]} » inconnu ; attendu : {some}."
+    walk.add("code-invalid", fr, f"Unknown code '{value[:64]}'; expected: {some}.", way, str(element.value_set))
