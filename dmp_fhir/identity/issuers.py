@@ -5,8 +5,10 @@ The algorithm is a property of the issuer's key, never of the token (RFC 8725, s
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -99,3 +101,16 @@ def keys_of(jwks: Mapping[str, Any], algorithm: str | None = None) -> Mapping[st
     if not found:
         raise ValueError("a trusted issuer needs at least one key")
     return MappingProxyType(found)
+
+
+def trusted_issuers(path: Path) -> list[TrustedIssuer]:
+    """The issuers of a settings file: a JSON array of objects with `issuer`, `audience`, `jwks` (a JWK Set) and, to narrow
+    what an issuer may say, `categories`, `auth_modes`, `max_lifetime_s`, `scope`. ValueError when one is not as it should."""
+    found = []
+    for each in json.loads(path.read_text(encoding="utf-8")):
+        narrowed = {name: frozenset(each[name]) for name in ("categories", "auth_modes") if name in each}
+        chosen = {name: each[name] for name in ("max_lifetime_s", "scope") if name in each}
+        found.append(TrustedIssuer(each["issuer"], each["audience"], keys_of(each["jwks"]), **narrowed, **chosen))
+    if not found:
+        raise ValueError(f"{path} names no issuer")
+    return found

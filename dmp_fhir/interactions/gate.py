@@ -17,7 +17,7 @@ from dmp_fhir.interactions.services import Exchange
 from dmp_fhir.outcome import Refusal, not_found
 from dmp_fhir.policy.actions import Action
 from dmp_fhir.policy.engine import Decision, decide
-from dmp_fhir.policy.facts import DocumentFacts
+from dmp_fhir.policy.facts import ConsentTarget, DocumentFacts
 from dmp_fhir.policy.predicate import (
     Predicate,
     audit_predicate,
@@ -58,17 +58,29 @@ class Gate:
     def _load(self, record_id: str) -> Standing:
         return load_standing(self.reader, record_id, self.now)
 
-    def decide(self, action: Action, record_id: str | None, facts: DocumentFacts | None = None) -> Decision:
-        return decide(self.context, action, self.standing(record_id), facts, self.now)
+    def decide(
+        self,
+        action: Action,
+        record_id: str | None,
+        facts: DocumentFacts | None = None,
+        *,
+        target: ConsentTarget | None = None,
+    ) -> Decision:
+        return decide(self.context, action, self.standing(record_id), facts, self.now, target=target)
 
-    def permit(self, action: Action, record_id: str | None, facts: DocumentFacts | None = None) -> Decision:
-        """The decision, if it permits; else 403 for the record and 404 for a document (AR-06, D14)."""
-        decision = self.decide(action, record_id, facts)
-        if decision.permit:
-            return decision
-        if facts is not None and decision.level == "document":
-            not_found(decision.reason, decision.rules)
-        refuse_record(decision)
+    def permit(
+        self,
+        action: Action,
+        record_id: str | None,
+        facts: DocumentFacts | None = None,
+        *,
+        target: ConsentTarget | None = None,
+    ) -> Decision:
+        """The decision, if it permits; else 403 for the record or the act, 404 for a hidden document (AR-06, D14)."""
+        decision = self.decide(action, record_id, facts, target=target)
+        if not decision.permit:
+            refuse_record(decision)
+        return decision
 
     def permit_by_id(self, action: Action, record_id: str | None, facts: DocumentFacts | None = None) -> Decision:
         """As `permit`, for a resource asked for by its id: any refusal is the uniform 404 (TF-001)."""
@@ -77,12 +89,13 @@ class Gate:
             not_found(decision.reason, decision.rules)
         return decision
 
-    def predicates(self, record_id: str) -> dict[str, Predicate]:
-        """What the caller may see of a record, per type of resource: part of every query."""
+    def predicates(self, record_id: str, action: Action = Action.DOC_LIST) -> dict[str, Predicate]:
+        """What the caller may see of a record, per type of resource: part of every query. With `DOC_FINDID`, also the
+        caller's own documents (TD3.1b)."""
         standing = self.standing(record_id)
         return {
-            "DocumentReference": document_predicate(self.context, standing, self.now),
-            "List": list_predicate(self.context, standing, self.now),
+            "DocumentReference": document_predicate(self.context, standing, self.now, action=action),
+            "List": list_predicate(self.context, standing, self.now, action=action),
             "Consent": consent_predicate(self.context, standing, self.now),
             "AuditEvent": audit_predicate(self.context, standing, self.now),
         }
@@ -127,21 +140,18 @@ class Writing(Gate):
         super().__init__(exchange, tx)
         self.tx = tx
         self._clocks: dict[str, RecordClock] = {}
-        self._instants: dict[str, int] = {}
 
     def _load(self, record_id: str) -> Standing:
         self.lock(record_id)
         return super()._load(record_id)
 
-    def lock(self, record_id: str) -> None:
+    def lock(self, record_id: str) -> RecordClock:
         if record_id not in self._clocks:
             self._clocks[record_id] = lock_record(self.tx, record_id)
+        return self._clocks[record_id]
 
     def instant(self, record_id: str) -> int:
-        if record_id not in self._instants:
-            self.lock(record_id)
-            self._instants[record_id] = self._clocks[record_id].tick(self.now)
-        return self._instants[record_id]
+        return self.lock(record_id).tick(self.now)
 
     def rights_changed(self, record_id: str) -> None:
         """A consent or a person around the patient was written: the next decision looks again."""

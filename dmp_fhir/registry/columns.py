@@ -39,8 +39,9 @@ def document_columns(tree: Tree) -> dict[str, Any]:
     """Columns of `document`. A mask counts whatever the code system it was written with: the codes belong to TRE_A07
     only, and a mask that is overlooked would show what was hidden."""
     labels = {coding.get("code") for label in tree.get("securityLabel", ()) for coding in label.get("coding", ())}
-    coding = next(iter(tree.get("type", {}).get("coding", ())), {})
-    attachment: Tree = next(iter(tree.get("content", ())), {}).get("attachment", {})
+    coding: Tree = next(iter(tree.get("type", {}).get("coding", ())), {})
+    content: Tree = next(iter(tree.get("content", ())), {})
+    attachment = content.get("attachment", {})
     period = tree.get("context", {}).get("period", {})
     return {
         "status": tree["status"],

@@ -7,8 +7,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
-
 from dmp_fhir.canonicals import EXT_IS_ARCHIVED, URI
 from dmp_fhir.policy.facts import DocumentFacts
 from dmp_fhir.registry.shelves import put_new, put_next
@@ -130,8 +128,3 @@ def is_archived(tree: Tree) -> bool:
     return any(
         each.get("url") == EXT_IS_ARCHIVED and each.get("valueBoolean") is True for each in tree.get("extension", [])
     )
-
-
-def canonical_bytes(value: Any) -> bytes:
-    """JSON with sorted keys: what two submissions are compared by (D17)."""
-    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS, default=str)

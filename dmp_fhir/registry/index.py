@@ -40,7 +40,9 @@ def extract(tree: Tree) -> Extracted:
     found = Extracted()
     if extractor := _EXTRACTORS.get(tree["resourceType"]):
         extractor(tree, found)
-    return Extracted(*(list(dict.fromkeys(each)) for each in (found.tokens, found.texts, found.references)))
+    return Extracted(
+        list(dict.fromkeys(found.tokens)), list(dict.fromkeys(found.texts)), list(dict.fromkeys(found.references))
+    )
 
 
 # --- values ---------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from urllib.parse import parse_qsl
 
 from dmp_fhir.canonicals import INS_SYSTEMS
 from dmp_fhir.outcome import refuse
-from dmp_fhir.registry.search.parse import PatientByIdentifier, PatientById
+from dmp_fhir.registry.search.query import PatientById, PatientByIdentifier
 from dmp_fhir.registry.shelves import put_new, put_next
 from dmp_fhir.registry.versions import Found
 from dmp_fhir.store.database import Reader, Transaction

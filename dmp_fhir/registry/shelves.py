@@ -108,3 +108,13 @@ def current(
         key | {"home": record_id, "type": resource_type} | (predicate.params if predicate else {}),
     )
     return Found(resource_type, resource_id, row[0], row[1], unpack(row[2]), row[3]) if row else None
+
+
+def audit_event(reader: Reader, record_id: str, event_id: str, predicate: Predicate) -> Found | None:
+    """An entry of the trace, if the predicate lets it be seen."""
+    row = reader.row(
+        "SELECT a.recorded, a.body FROM audit_event a WHERE a.record_id = :record_id AND a.id = :id"
+        f" AND ({predicate.sql})",
+        {"record_id": record_id, "id": event_id} | predicate.params,
+    )
+    return Found("AuditEvent", event_id, 1, row[0], unpack(row[1])) if row else None

@@ -123,3 +123,10 @@ def migration_engine(url: str) -> Engine:
         lambda connection: connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})"),
     )
     return engine
+
+
+def sqlalchemy_url(url: str) -> str:
+    """The address of the database as SQLAlchemy writes it."""
+    if dialect_of(url) == "sqlite":
+        return f"sqlite:///{path_of(url)}"
+    return "postgresql+psycopg://" + url.partition("://")[2]

@@ -325,3 +325,4 @@ for _table in metadata.tables.values():
         if isinstance(_column.type, String):
             _binary = type(_column.type)(_column.type.length, collation="C")
             _column.type = _column.type.with_variant(_binary, "postgresql")
+Index("audit_event_by_id", audit_event.c.id)

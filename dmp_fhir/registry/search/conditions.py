@@ -128,7 +128,7 @@ def _present(criterion: Criterion, terms: Terms) -> str:
             return f"({low} IS NOT NULL OR {high} IS NOT NULL)"
         case Day(sql):
             return f"{sql} IS NOT NULL"
-    table = {Tokens: "search_token", Texts: "search_text", References: "search_reference"}[type(source)]  # type: ignore[index]
+    table = {Tokens: "search_token", Texts: "search_text", References: "search_reference"}[type(source)]
     return terms.indexed(table, _is(criterion.parameter.code), ALWAYS)
 
 

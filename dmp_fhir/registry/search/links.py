@@ -75,5 +75,5 @@ def _refuse_link() -> NoReturn:
 def self_link(base_url: str, query: SearchQuery) -> str:
     """The address of the search with what was used, in the order sent."""
     address = f"{base_url.rstrip('/')}/{query.resource_type}"
-    parameters = urlencode(query.used, quote_via=quote, safe=":/,|")
+    parameters = urlencode(query.used, quote_via=quote, safe=":/,")
     return f"{address}?{parameters}" if parameters else address

@@ -267,7 +267,10 @@ def _read_sort(draft: _Draft, value: str) -> bool:
     if any(key not in known for key, _ in keys):
         draft.unsupported.append(("_sort", ", ".join(known)))
         return False
-    draft.set(sort=tuple(dict(reversed(keys)).items())[::-1])
+    first: dict[str, bool] = {}
+    for key, descends in keys:
+        first.setdefault(key, descends)
+    draft.set(sort=tuple(first.items()))
     return True
 
 

@@ -45,6 +45,7 @@ def upgrade() -> None:
         sqlite_with_rowid=False,
     )
     op.create_index("audit_event_by_agent", "audit_event", ["record_id", "agent_id", "recorded"], unique=False)
+    op.create_index("audit_event_by_id", "audit_event", ["id"], unique=False)
     op.create_table(
         "consent",
         sa.Column("record_id", _text(64), nullable=False),

@@ -1,0 +1,78 @@
+"""Builds the parts once and hands them to HTTP; no logic."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+
+from flask import Flask
+from flask_sqlalchemy import SQLAlchemy
+
+from dmp_fhir.http import errors
+from dmp_fhir.http.fhir import blueprint
+from dmp_fhir.identity.issuers import TrustedIssuer, trusted_issuers
+from dmp_fhir.identity.sandbox import Sandbox
+from dmp_fhir.identity.tokens import TokenVerifier
+from dmp_fhir.instants import Clock, system_clock
+from dmp_fhir.interactions.services import Services
+from dmp_fhir.registry.search.links import PageLinks
+from dmp_fhir.settings import BadSetting, Settings
+from dmp_fhir.store import schema
+from dmp_fhir.store.database import Database
+from dmp_fhir.store.payloads import PayloadStore
+from dmp_fhir.store.tables import metadata
+
+# Schema, engine and migrations; requests go through store/database.py (docs/decisions/0003-database-access.md).
+db = SQLAlchemy(metadata=metadata)
+
+
+def create_app(settings: Settings | None = None, clock: Clock = system_clock) -> Flask:
+    """The WSGI application. The database must be migrated (`dmp-fhir init`)."""
+    settings = settings or Settings.from_environment()
+    app = Flask("dmp_fhir", static_folder=None)
+    app.config["SQLALCHEMY_DATABASE_URI"] = schema.sqlalchemy_url(settings.database)
+    db.init_app(app)
+    app.url_map.merge_slashes = False
+    app.url_map.strict_slashes = False
+    app.extensions["dmp_fhir"] = build_services(settings, clock)
+    app.register_blueprint(blueprint, url_prefix="/fhir")
+    for rule in app.url_map.iter_rules():
+        rule.provide_automatic_options = False
+        if rule.methods:
+            rule.methods.discard("OPTIONS")
+    errors.register(app)
+    return app
+
+
+def build_services(settings: Settings, clock: Clock = system_clock) -> Services:
+    if not schema.is_current(settings.database):
+        raise BadSetting("DATABASE_URL: the database is not migrated to this version; run `dmp-fhir init`")
+    return Services(
+        settings=settings,
+        database=Database.open(settings.database),
+        payloads=PayloadStore(settings.payload_folder),
+        verifier=TokenVerifier(_issuers(settings), clock),
+        page_links=PageLinks(_key(settings.key_folder, "page-links.key")),
+        clock=clock,
+    )
+
+
+def _issuers(settings: Settings) -> list[TrustedIssuer]:
+    if settings.issuers_file:
+        return trusted_issuers(Path(settings.issuers_file))
+    return [Sandbox(settings.key_folder).trusted()]
+
+
+def _key(folder: Path, name: str) -> bytes:
+    """A 256-bit key of its own, made on first use and readable by its owner only."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path = folder / name
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return path.read_bytes()
+    with os.fdopen(descriptor, "wb") as file:
+        key = secrets.token_bytes(32)
+        file.write(key)
+    return key

@@ -1,0 +1,7 @@
+"""dmp-fhir: the command of the operator and of the integrator."""
+
+from __future__ import annotations
+
+from dmp_fhir.cli.commands import main
+
+__all__ = ["main"]

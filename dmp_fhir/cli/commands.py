@@ -1,0 +1,169 @@
+"""Commands: serve, init, load, seed, token, personas, check, collect, migrate, settings."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from dmp_fhir import __version__
+from dmp_fhir.app import build_services
+from dmp_fhir.cli.loading import Loader, world_files
+from dmp_fhir.identity.sandbox import Sandbox, personas
+from dmp_fhir.instants import system_clock
+from dmp_fhir.settings import BadSetting, Settings, describe
+from dmp_fhir.store import schema
+from dmp_fhir.store.check import check as check_store
+from dmp_fhir.store.database import Database, dialect_of
+from dmp_fhir.store.payloads import PayloadStore
+
+ORPHAN_GRACE_MS = 3_600_000
+
+
+def _settings() -> Settings:
+    try:
+        return Settings.from_environment()
+    except BadSetting as bad:
+        raise click.ClickException(str(bad)) from bad
+
+
+def _sandbox(settings: Settings) -> Sandbox:
+    if settings.profile == "production":
+        raise click.ClickException("the sandbox issuer is not available in the production profile")
+    return Sandbox(settings.key_folder)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="dmp-fhir")
+def main() -> None:
+    """Document registry server for the French shared medical record (DMP), in HL7 FHIR R4."""
+
+
+@main.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", default=8000, show_default=True, help="Port to listen on.")
+@click.option("--workers", default=2, show_default=True, help="Worker processes, one thread each.")
+def serve(host: str, port: int, workers: int) -> None:
+    """Serve the FHIR endpoint with Granian."""
+    from granian import Granian
+    from granian.constants import Interfaces
+    from granian.http import HTTP1Settings
+
+    settings = _settings()
+    if not schema.is_current(settings.database):
+        raise click.ClickException("the database is not migrated to this version; run: dmp-fhir init")
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    click.echo(f"dmp-fhir {__version__} on {settings.base_url} ({dialect_of(settings.database)}, {workers} workers)")
+    Granian(
+        "dmp_fhir.app:create_app",
+        address=host,
+        port=port,
+        interface=Interfaces.WSGI,
+        workers=workers,
+        blocking_threads=1,
+        backlog=1024,
+        http1_settings=HTTP1Settings(header_read_timeout=10_000),
+        respawn_failed_workers=True,
+        workers_kill_timeout=30,
+        factory=True,
+        websockets=False,
+    ).serve()
+
+
+@main.command()
+def init() -> None:
+    """Create the data folder and bring the database to this version."""
+    settings = _settings()
+    settings.data_folder.mkdir(parents=True, exist_ok=True)
+    schema.upgrade(settings.database)
+    if settings.profile == "development":
+        _sandbox(settings)
+    click.echo(f"database at version {schema.current(settings.database)}")
+
+
+@main.command()
+@click.argument("revision", default="head")
+@click.option("--down", is_flag=True, help="Go back to REVISION.")
+def migrate(revision: str, down: bool) -> None:
+    """Bring the database to REVISION (stop the server first)."""
+    settings = _settings()
+    (schema.downgrade if down else schema.upgrade)(settings.database, revision)
+    click.echo(f"database at version {schema.current(settings.database)}")
+
+
+@main.command()
+@click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
+@click.option("--as", "persona", default=None, help="Persona who submits, for bundles that name none in meta.tag.")
+def load(files: tuple[Path, ...], persona: str | None) -> None:
+    """Feed FHIR bundles (transaction or batch), with a progress bar and a summary."""
+    _load(files, persona)
+
+
+@main.command()
+def seed() -> None:
+    """Feed the demonstration world (fixtures/world); what is there already is left as it is."""
+    _load(world_files(), None)
+
+
+def _load(files: Sequence[Path], persona: str | None) -> None:
+    settings = _settings()
+    _sandbox(settings)
+    loader = Loader(build_services(settings), persona)
+    loader.load(files)
+    loader.summary()
+    sys.exit(1 if loader.refused else 0)
+
+
+@main.command()
+@click.argument("persona")
+@click.option("--purpose", default=None, help="normal, bris_de_glace, centre_15, patient or systeme.")
+@click.option("--reason", default=None, help="Motive of an emergency access.")
+@click.option("--structure", default=None, help="Struct_IdNat of the practice in use.")
+@click.option("--patient-request", is_flag=True, help="The act is done at the patient's request (AR-61).")
+@click.option("--patient-agreement", is_flag=True, help="The patient agreed (AR-22).")
+@click.option("--secret", is_flag=True, help="Secret connection of a minor (AR-82).")
+@click.option("--lifetime", default=3600, show_default=True, help="Seconds.")
+def token(persona: str, lifetime: int, **claims: str | bool | None) -> None:
+    """Print an access token for PERSONA (sandbox only)."""
+    given = {name: value for name, value in claims.items() if value}
+    try:
+        click.echo(_sandbox(_settings()).issue(persona, now_ms=system_clock(), lifetime_s=lifetime, **given))
+    except KeyError as unknown:
+        raise click.ClickException(f"no persona {persona!r}; see: dmp-fhir personas") from unknown
+
+
+@main.command(name="personas")
+def list_personas() -> None:
+    """List the personas of the sandbox."""
+    for persona in personas().values():
+        click.echo(f"{persona.slug:28} {persona.category:12} {persona.name} — {persona.label}")
+
+
+@main.command()
+def check() -> None:
+    """Verify the database and the documents; exit code 1 when something is wrong."""
+    settings = _settings()
+    database = Database.open(settings.database)
+    findings = check_store(database, PayloadStore(settings.payload_folder))
+    for finding in findings:
+        click.echo(finding)
+    click.echo("sound" if not findings else f"{len(findings)} findings")
+    sys.exit(1 if findings else 0)
+
+
+@main.command()
+def collect() -> None:
+    """Remove documents that no row names and that are over an hour old."""
+    settings = _settings()
+    store = PayloadStore(settings.payload_folder)
+    collected = store.collect_orphans(Database.open(settings.database), ORPHAN_GRACE_MS, system_clock())
+    click.echo(f"{collected.count} files, {collected.bytes} bytes")
+
+
+@main.command(name="settings")
+def list_settings() -> None:
+    """Print every setting with its default and meaning."""
+    click.echo(describe(), nl=False)

@@ -1,0 +1,115 @@
+"""Feeding bundles through the same interactions as the HTTP endpoint: same policy, same checks, same trace."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from dmp_fhir.canonicals import PROJECT
+from dmp_fhir.identity.context import AccessContext
+from dmp_fhir.identity.sandbox import Sandbox
+from dmp_fhir.interactions.dispatch import handle
+from dmp_fhir.interactions.messages import Request
+from dmp_fhir.interactions.services import Exchange, Services
+from dmp_fhir.outcome import Refused
+from dmp_fhir.registry.versions import new_id
+from dmp_fhir.wire.json import parse_json
+from dmp_fhir.wire.xml import parse_xml
+
+PERSONA_TAG = f"{PROJECT}/CodeSystem/fixture-persona"
+Tree = dict[str, Any]
+
+
+def world_files() -> list[Path]:
+    """The bundles of the demonstration world, in the order in which they happened."""
+    folder = Path(__file__).parents[2] / "fixtures" / "world"
+    files = sorted(folder.glob("*.json"))
+    if not files:
+        raise click.ClickException(f"no bundles in {folder}: run this from a checkout of the project")
+    return files
+
+
+class Loader:
+    """Submits bundles as the personas they name (`meta.tag`), at the instant they state (`Bundle.timestamp`)."""
+
+    def __init__(self, services: Services, persona: str | None) -> None:
+        self.services = services
+        self.persona = persona
+        self.sandbox = Sandbox(services.settings.key_folder)
+        self.written: Counter[str] = Counter()
+        self.known = 0
+        self.refused: list[tuple[str, str]] = []
+        self.files = 0
+        self.console = Console(stderr=True)
+
+    def load(self, files: Sequence[Path]) -> None:
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        with Progress(*columns, console=self.console, transient=True) as progress:
+            task = progress.add_task("bundles", total=len(files))
+            for path in files:
+                self._load_one(path)
+                self.files += 1
+                progress.advance(task)
+
+    def _load_one(self, path: Path) -> None:
+        try:
+            data = path.read_bytes()
+            tree = parse_xml(data) if data.lstrip()[:1] == b"<" else parse_json(data)
+        except Refused as refused:
+            self.refused.append((path.name, refused.refusal.issues[0].en))
+            return
+        instant = _instant(tree) or self.services.clock()
+        services = replace(self.services, clock=lambda: instant)
+        request = Request("POST", operation="bundle", tree=tree, prefer_return="minimal")
+        response = handle(Exchange(services, self._context(tree), request, new_id()))
+        if response.status != 200:
+            issue = (response.tree or {"issue": [{"diagnostics": "?"}]})["issue"][0]
+            place = f" ({issue['expression'][0]})" if issue.get("expression") else ""
+            self.refused.append((path.name, f"{response.status} {issue['diagnostics']}{place}"))
+            return
+        self._count(path, parse_json(response.json or b"{}"))
+
+    def _context(self, tree: Tree) -> AccessContext:
+        tags = [each["code"] for each in tree.get("meta", {}).get("tag", []) if each.get("system") == PERSONA_TAG]
+        slug = tags[0] if tags else self.persona
+        if slug is None:
+            raise click.UsageError("a bundle names no persona in meta.tag: say who submits with --as PERSONA")
+        purpose = {}
+        if any(each == "patient-request" for each in tags):
+            purpose = {"patient_request": True}
+        token = self.sandbox.issue(slug, now_ms=self.services.clock(), **purpose)
+        return self.services.verifier.verify(f"Bearer {token}")
+
+    def _count(self, path: Path, answer: Tree) -> None:
+        for entry in answer.get("entry", []):
+            response = entry["response"]
+            kind = response.get("location", "?").partition("/")[0]
+            if response["status"].startswith("201"):
+                self.written[kind] += 1
+            elif response["status"].startswith("4"):
+                issue = response.get("outcome", {}).get("issue", [{}])[0]
+                self.refused.append((path.name, f"{response['status']}: {issue.get('diagnostics', '')}"))
+            else:
+                self.known += 1
+
+    def summary(self) -> None:
+        for kind, count in sorted(self.written.items()):
+            click.echo(f"{count:6} {kind} created")
+        click.echo(f"{self.known:6} known already or changed")
+        for name, reason in self.refused:
+            click.echo(f"refused: {name}: {reason}", err=True)
+        click.echo(f"{self.files:6} bundles read, {len(self.refused)} refused")
+
+
+def _instant(tree: Tree) -> int | None:
+    if "timestamp" not in tree:
+        return None
+    return int(datetime.fromisoformat(tree["timestamp"]).timestamp() * 1000)

@@ -1,0 +1,69 @@
+"""Folders: created and updated, alone or in a lot (PDSm: an update sends the List again, as PUT)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dmp_fhir.interactions.conditions import require_match
+from dmp_fhir.interactions.gate import Writing
+from dmp_fhir.interactions.messages import Request
+from dmp_fhir.interactions.references import subject_of
+from dmp_fhir.interactions.submitting import require_known
+from dmp_fhir.outcome import not_found, refuse
+from dmp_fhir.policy.actions import Action
+from dmp_fhir.policy.facts import depositor
+from dmp_fhir.policy.refusals import refuse_record
+from dmp_fhir.profiles.submission import list_kind
+from dmp_fhir.registry.lists import depositor_of, insert_list, update_list
+from dmp_fhir.registry.shelves import current
+from dmp_fhir.registry.versions import Found
+
+Tree = dict[str, Any]
+
+
+def create_folder(gate: Writing, record_id: str, tree: Tree, list_id: str, place: str = "List.") -> Found:
+    """Store a folder; its entries are documents of the same record that the caller may know."""
+    decision = gate.permit(Action.FOLDER_WRITE, record_id)
+    stored = _settled(gate, record_id, tree, place) | {"id": list_id}
+    found = insert_list(gate.tx, record_id, stored, gate.instant(record_id), depositor(gate.context))
+    gate.did("create", "C", record_id, found, decision=decision)
+    return found
+
+
+def replace_folder(
+    gate: Writing, record_id: str, tree: Tree, url: str, place: str = "List.", request: Request | None = None
+) -> Found:
+    """A new version of a folder, by its depositor or by somebody who reads the record. A submission set never changes."""
+    list_id = url.removeprefix("List/")
+    known = depositor_of(gate.reader, record_id, list_id)
+    visible = current(gate.reader, record_id, "List", list_id, gate.predicates(record_id)["List"])
+    own = known is not None and known[1:] == depositor(gate.context)
+    found = visible or (current(gate.reader, record_id, "List", list_id) if own else None)
+    if known is None or found is None:
+        not_found()
+    if known[0] != "folder" or list_kind(tree) != "folder":
+        refuse(
+            405,
+            "not-supported",
+            "Un lot de soumission ne change pas : seul un classeur (code folder) se met à jour.",
+            "A submission set does not change: only a folder (code folder) can be updated.",
+            expression=f"{place}code",
+            rule="D4",
+        )
+    decision = gate.decide(Action.FOLDER_WRITE, record_id)
+    if not decision.permit:
+        refuse_record(decision)
+    if request:
+        require_match(request, found.version)
+    stored = _settled(gate, record_id, tree, place) | {"id": list_id}
+    updated = update_list(gate.tx, record_id, stored, found.version, gate.instant(record_id))
+    gate.did("update", "U", record_id, updated, decision=decision)
+    return updated
+
+
+def _settled(gate: Writing, record_id: str, tree: Tree, place: str) -> Tree:
+    entries = []
+    for n, entry in enumerate(tree.get("entry", [])):
+        target = require_known(gate, record_id, entry["item"], f"{place}entry[{n}].item")
+        entries.append(entry | {"item": entry["item"] | {"reference": f"DocumentReference/{target.id}"}})
+    return tree | {"entry": entries, "subject": subject_of(tree, record_id)}

@@ -1,0 +1,174 @@
+"""Provide Document Bundle [ITI-65], PDSm flux 01 and 02, DMP TD2 and TD2.1.
+
+https://profiles.ihe.net/ITI/MHD/ITI-65.html
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dmp_fhir.canonicals import PROFILE_COMPREHENSIVE, PROFILE_FOLDER, PROFILE_SUBMISSION_SET
+from dmp_fhir.interactions.conditions import etag
+from dmp_fhir.interactions.folders import create_folder, replace_folder
+from dmp_fhir.interactions.gate import Writing
+from dmp_fhir.interactions.references import document_named, one_record, patient_designators, rewritten
+from dmp_fhir.interactions.submitting import Receipt, submit
+from dmp_fhir.instants import instant_text
+from dmp_fhir.outcome import Issue, error, operation_outcome, refuse, refuse_all
+from dmp_fhir.policy.actions import Action
+from dmp_fhir.profiles.document import document_issues
+from dmp_fhir.profiles.requirements import requirement_issues
+from dmp_fhir.profiles.submission import Submission, read_submission
+from dmp_fhir.registry.records import Designator, designator_of, ins_of
+from dmp_fhir.registry.versions import Found
+from dmp_fhir.wire.patches import changes_of_parameters
+
+Tree = dict[str, Any]
+
+
+def provide(gate: Writing, bundle: Tree) -> list[Tree]:
+    """Deposit the lot; one response entry per request entry, in the same order."""
+    submission = read_submission(bundle)
+    base_url, level = gate.exchange.base_url, gate.exchange.services.settings.profile_level
+    _refuse_errors(submission.issues)
+    record_id = one_record(gate, _mentions(submission, base_url))
+    gate.permit(Action.DOC_CREATE, record_id)
+    assert record_id is not None  # noqa: S101 - the policy refuses what is not there
+    remarks = submission.issues + _issues(submission, level)
+    _refuse_errors(remarks)
+    receipt = submit(gate, record_id, submission)
+    _check_patches(gate, record_id, submission, receipt)
+    return _response(gate, record_id, submission, receipt, remarks)
+
+
+def _refuse_errors(issues: list[Issue]) -> None:
+    if any(each.severity == "error" for each in issues):
+        refuse_all(422, issues)
+
+
+def _mentions(submission: Submission, base_url: str) -> list[tuple[str, Designator]]:
+    """Every mention of the patient in the lot. A reference to a Patient entry of the lot is one to its INS."""
+    entries: dict[str, list[Designator]] = {}
+    for n, url, patient in submission.patients:
+        designators: list[Designator] = list(ins_of(patient))
+        if not designators:
+            refuse(
+                422,
+                "required",
+                "L'entrée Patient du lot doit porter un INS : c'est par lui que le dossier est trouvé.",
+                "The Patient entry of the lot must carry an INS number: the record is found by it.",
+                expression=f"Bundle.entry[{n}].resource.identifier",
+                rule="D18",
+            )
+        entries[url] = designators
+    mentions = []
+    resources = [
+        (submission.set_entry, submission.set_tree),
+        *((each.entry, each.tree) for each in submission.documents),
+        *((each.entry, each.tree) for each in submission.folders),
+    ]
+    for entry, tree in resources:
+        where = f"Bundle.entry[{entry}].resource"
+        mentions += [(f"{where}.{path}", each) for path, each in patient_designators(tree, base_url)]
+        subject = tree.get("subject", {})
+        address = subject.get("reference", "")
+        if address in entries:
+            mentions += [(f"{where}.subject", each) for each in entries[address]]
+        elif subject and designator_of(subject, base_url) is None and not address.startswith("#"):
+            refuse(
+                422,
+                "value",
+                "subject doit désigner le patient : Patient/id, Patient?identifier=système|matricule, ou identifier.",
+                "subject must designate the patient: Patient/id, Patient?identifier=system|number, or identifier.",
+                expression=f"{where}.subject",
+                rule="D18",
+            )
+    return mentions
+
+
+def _issues(submission: Submission, level: str) -> list[Issue]:
+    issues = requirement_issues(
+        submission.set_tree, PROFILE_SUBMISSION_SET, level, f"Bundle.entry[{submission.set_entry}].resource"
+    )
+    for document in submission.documents:
+        where = f"Bundle.entry[{document.entry}].resource"
+        issues += requirement_issues(document.tree, PROFILE_COMPREHENSIVE, level, where)
+        issues += document_issues(document.tree, level, where)
+    for folder in submission.folders:
+        issues += requirement_issues(folder.tree, PROFILE_FOLDER, level, f"Bundle.entry[{folder.entry}].resource")
+    return issues
+
+
+def _check_patches(gate: Writing, record_id: str, submission: Submission, receipt: Receipt) -> None:
+    """A PATCH entry of a lot only says again that a replaced document is superseded (MHD slice UpdateDocumentRefs)."""
+    for n, url, parameters in submission.patches:
+        changes = changes_of_parameters(parameters)
+        target = document_named(gate, record_id, {"reference": url})
+        supersedes = len(changes) == 1 and (changes[0].target, changes[0].value) == ("status", "superseded")
+        named = target is not None and (target.id in receipt.replaced or not receipt.set_is_fresh)
+        if not (supersedes and named):
+            issue = error(
+                "business-rule",
+                "Dans un lot, PATCH ne fait que passer à superseded un document remplacé (relatesTo replaces) par le lot.",
+                "In a lot, PATCH only sets to superseded a document that the lot replaces (relatesTo replaces).",
+                expression=f"Bundle.entry[{n}]",
+                rule="LOT-15",
+                xds="XDSReplaceFailed",
+            )
+            refuse_all(422, [issue])
+
+
+def _response(
+    gate: Writing, record_id: str, submission: Submission, receipt: Receipt, remarks: list[Issue]
+) -> list[Tree]:
+    entries: list[Tree] = [{} for _ in range(submission.entry_count)]
+
+    def answer(entry: int | None, response: Tree) -> None:
+        if entry is not None:
+            entries[entry] = {"response": response}
+
+    answer(submission.set_entry, written(receipt.submission_set, receipt.set_is_fresh))
+    for document, deposited in zip(submission.documents, receipt.documents, strict=True):
+        where = f"Bundle.entry[{document.entry}]."
+        own = [each for each in remarks if (each.expression or "").startswith(where)] + deposited.remarks
+        answer(document.entry, written(deposited.found, deposited.fresh, own))
+        payload_type, payload_id = deposited.payload
+        answer(
+            document.content_entry,
+            {
+                "status": "201 Created" if deposited.fresh else "200 OK",
+                "location": f"{payload_type}/{payload_id}",
+                "lastModified": instant_text(deposited.found.last_updated),
+            },
+        )
+    for folder in submission.folders:
+        tree = rewritten(folder.tree, receipt.addresses)
+        place = f"Bundle.entry[{folder.entry}].resource."
+        if folder.method == "PUT":
+            found = replace_folder(gate, record_id, tree, folder.url, place)
+        elif receipt.set_is_fresh:
+            found = create_folder(gate, record_id, tree, receipt.addresses[folder.full_url].partition("/")[2], place)
+        else:
+            found = receipt.submission_set
+        answer(folder.entry, written(found, folder.method == "POST" and receipt.set_is_fresh))
+    for n, url, _ in submission.patches:
+        target = document_named(gate, record_id, {"reference": url})
+        if target:
+            found = Found("DocumentReference", target.id, target.version, target.last_updated, b"")
+            answer(n, written(found, fresh=False))
+    for n, _, _ in submission.patients:
+        answer(n, {"status": "200 OK", "location": f"Patient/{record_id}"})
+    return entries
+
+
+def written(found: Found, fresh: bool, remarks: list[Issue] | None = None) -> Tree:
+    """Bundle.entry.response of a resource that was written."""
+    response: Tree = {
+        "status": "201 Created" if fresh else "200 OK",
+        "location": f"{found.resource_type}/{found.id}/_history/{found.version}",
+        "etag": etag(found.version),
+        "lastModified": instant_text(found.last_updated),
+    }
+    if remarks:
+        response["outcome"] = operation_outcome(remarks)
+    return response

@@ -1,0 +1,149 @@
+"""Reading by id: read, vread, history of an instance.  https://hl7.org/fhir/R4/http.html#read
+
+Whatever is refused here is the uniform 404 (D14). Rights are those of now, also for old versions (TF-016).
+"""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+import orjson
+
+from dmp_fhir.instants import instant_text
+from dmp_fhir.interactions.conditions import answer_found, etag
+from dmp_fhir.interactions.gate import Gate
+from dmp_fhir.interactions.messages import Response
+from dmp_fhir.interactions.search import DIRECTORY_TYPES
+from dmp_fhir.outcome import not_found, refuse
+from dmp_fhir.policy.actions import Action
+from dmp_fhir.policy.engine import Decision
+from dmp_fhir.registry.search.lists import visible_entries, without_hidden_entries
+from dmp_fhir.registry.shelves import SHELVES, audit_event, current
+from dmp_fhir.registry.versions import Found, home_of, version_of, versions_of
+from dmp_fhir.store.tables import DIRECTORY
+
+_ACTIONS = {
+    "DocumentReference": Action.DOC_READ,
+    "List": Action.DOC_LIST,
+    "Consent": Action.CONSENT_READ,
+    "AuditEvent": Action.AUDIT_READ_OWN,
+    "Patient": Action.RECORD_READ,
+    "RelatedPerson": Action.RECORD_READ,
+    "CareTeam": Action.RECORD_READ,
+}
+
+
+def read(gate: Gate) -> Response:
+    found, record_id, decision = visible(gate)
+    gate.did("read", "R", record_id, found, decision=decision)
+    return answer_found(gate.exchange.request, found)
+
+
+def vread(gate: Gate) -> Response:
+    request = gate.exchange.request
+    latest, record_id, decision = visible(gate)
+    if not (request.version or "").isdecimal() or len(request.version or "") > 9:
+        not_found()
+    found = version_of(gate.reader, record_id, latest.resource_type, latest.id, int(request.version or "0"))
+    if found is None:
+        not_found()
+    if found.method == "DELETE":
+        gone(found)
+    found = _shown(gate, record_id, found)
+    gate.did("vread", "R", record_id, found, decision=decision)
+    return answer_found(request, found)
+
+
+def history(gate: Gate) -> Response:
+    """Every version, newest first (https://hl7.org/fhir/R4/http.html#history)."""
+    latest, record_id, decision = visible(gate, deleted=True)
+    versions = [latest]
+    if latest.resource_type != "AuditEvent":
+        versions = versions_of(gate.reader, record_id, latest.resource_type, latest.id)
+    versions = [_shown(gate, record_id, each) for each in versions]
+    gate.did("history-instance", "R", record_id, latest, decision=decision)
+    base_url = gate.exchange.base_url
+    head = {
+        "resourceType": "Bundle",
+        "id": str(uuid.uuid4()),
+        "type": "history",
+        "total": len(versions),
+        "link": [{"relation": "self", "url": f"{base_url}/{latest.resource_type}/{latest.id}/_history"}],
+    }
+    entries = b",".join(_history_entry(base_url, each) for each in versions)
+    return Response(200, json=orjson.dumps(head)[:-1] + b',"entry":[' + entries + b"]}")
+
+
+def _history_entry(base_url: str, found: Found) -> bytes:
+    address = f"{found.resource_type}/{found.id}"
+    status = {"POST": "201 Created", "DELETE": "204 No Content"}.get(found.method, "200 OK")
+    entry: dict[str, Any] = {"fullUrl": f"{base_url}/{address}"}
+    if found.method != "DELETE":
+        entry["resource"] = orjson.Fragment(found.body)
+    # R4 binds request.method to the verbs; a creation is a POST on the type.
+    entry["request"] = {"method": found.method, "url": found.resource_type if found.method == "POST" else address}
+    entry["response"] = {
+        "status": status,
+        "etag": etag(found.version),
+        "lastModified": instant_text(found.last_updated),
+    }
+    return orjson.dumps(entry)
+
+
+def visible(gate: Gate, *, deleted: bool = False) -> tuple[Found, str, Decision]:
+    """The current version of the resource asked for, its record and the decision; 404 unless the caller may see it."""
+    request = gate.exchange.request
+    resource_type, resource_id = request.resource_type or "", request.id or ""
+    if resource_type == "AuditEvent":
+        return _visible_audit_event(gate, resource_id)
+    if resource_type not in SHELVES:
+        not_found()
+    record_id = home_of(gate.reader, resource_type, resource_id)
+    if record_id is None:
+        not_found()
+    action = Action.PARTY_READ if resource_type in DIRECTORY_TYPES else _ACTIONS[resource_type]
+    decision = gate.permit_by_id(action, None if record_id == DIRECTORY else record_id)
+    predicate = None if record_id == DIRECTORY else gate.predicates(record_id).get(resource_type)
+    found = current(gate.reader, record_id, resource_type, resource_id, predicate)
+    if found is None:
+        not_found("DOCUMENT_INVISIBLE")
+    if found.method == "DELETE" and not deleted:
+        gone(found)
+    return _shown(gate, record_id, found), record_id, decision
+
+
+def _visible_audit_event(gate: Gate, event_id: str) -> tuple[Found, str, Decision]:
+    """An entry of the trace, in the record it belongs to."""
+    home = home_of_event(gate, event_id)
+    decision = gate.permit_by_id(Action.AUDIT_READ_OWN, home)
+    found = audit_event(gate.reader, home, event_id, gate.predicates(home)["AuditEvent"])
+    if found is None:
+        not_found()
+    return found, home, decision
+
+
+def home_of_event(gate: Gate, event_id: str) -> str:
+    row = gate.reader.row("SELECT record_id FROM audit_event WHERE id = :id AND record_id <> ''", {"id": event_id})
+    if row is None:
+        not_found()
+    return str(row[0])
+
+
+def _shown(gate: Gate, record_id: str, found: Found) -> Found:
+    """Lists show only the entries that the caller may see."""
+    if found.resource_type != "List":
+        return found
+    entries = visible_entries(gate.reader, [found.id], gate.predicates(record_id), record_id)
+    body = without_hidden_entries(found.body, entries[found.id])
+    return Found("List", found.id, found.version, found.last_updated, body, found.method)
+
+
+def gone(found: Found) -> None:
+    refuse(
+        410,
+        "deleted",
+        "Cette ressource a été supprimée.",
+        "This resource was deleted.",
+        headers=(("ETag", etag(found.version)),),
+    )

@@ -1,0 +1,161 @@
+"""Which act a request asks for: the table of interactions by type, and the refusal of everything else."""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+from dmp_fhir.interactions import iti68_retrieve, td33_update, update
+from dmp_fhir.interactions.create import CREATABLE, create
+from dmp_fhir.interactions.gate import Gate, Writing
+from dmp_fhir.interactions.messages import Request, Response
+from dmp_fhir.interactions.read import history, read, vread
+from dmp_fhir.interactions.search import search
+from dmp_fhir.outcome import not_found, refuse, refuse_all
+from dmp_fhir.profiles.structure import structural_issues
+
+SEARCHABLE = frozenset(
+    {
+        "Patient",
+        "Practitioner",
+        "PractitionerRole",
+        "Organization",
+        "RelatedPerson",
+        "Device",
+        "CareTeam",
+        "DocumentReference",
+        "List",
+        "Consent",
+        "AuditEvent",
+    }
+)
+PAYLOADS = frozenset({"Binary", "Bundle"})
+TYPES = SEARCHABLE | PAYLOADS
+UPDATABLE = update.UPDATABLE
+DELETABLE = update.DELETABLE
+
+# The name of each act in the trace (http://hl7.org/fhir/restful-interaction) and its AuditEvent.action.
+ACTS = {
+    "GET": ("read", "R"),
+    "POST": ("create", "C"),
+    "PUT": ("update", "U"),
+    "PATCH": ("patch", "U"),
+    "DELETE": ("delete", "D"),
+}
+
+
+def act_of(request: Request) -> tuple[str, str]:
+    """(interaction, action) of a request, for the trace of its refusal."""
+    if request.operation == "bundle":
+        kind = (request.tree or {}).get("type")
+        return (kind if kind in ("batch", "transaction") else "transaction", "E")
+    if request.operation == "_search" or (request.method == "GET" and request.id is None):
+        return "search-type", "E"
+    if request.operation == "_history":
+        return ("vread" if request.version else "history-instance"), "R"
+    return ACTS.get(request.method, ("read", "R"))
+
+
+def methods_of(request: Request) -> tuple[str, ...]:
+    """What may be asked of this address: the `Allow` of a 405."""
+    kind = request.resource_type
+    if request.operation == "_search":
+        return ("POST",) if kind in SEARCHABLE else ()
+    if request.id is None:
+        found = [("GET", kind in SEARCHABLE), ("POST", kind in CREATABLE), ("PATCH", kind == "DocumentReference")]
+        return tuple(method for method, offered in found if offered)
+    if request.operation == "_history":
+        return ("GET",) if kind not in PAYLOADS or request.version else ()
+    found = [
+        ("GET", True),
+        ("PUT", kind in UPDATABLE),
+        ("PATCH", kind == "DocumentReference"),
+        ("DELETE", kind in DELETABLE),
+    ]
+    return tuple(method for method, offered in found if offered)
+
+
+def check_route(request: Request) -> None:
+    """404 for a type that is not here, 405 for an act that is not offered at this address."""
+    if request.resource_type not in TYPES:
+        not_found()
+    if request.operation not in (None, "_search", "_history"):
+        not_found()
+    method = "GET" if request.method == "HEAD" else request.method
+    if method not in methods_of(request):
+        refuse_method(request)
+
+
+def refuse_method(request: Request) -> NoReturn:
+    allowed = methods_of(request)
+    fr, en = _ADVICE.get((request.method, request.resource_type or ""), ("", ""))
+    refuse(
+        405,
+        "not-supported",
+        f"{request.method} n'est pas offert ici{f' : {fr}' if fr else '.'}",
+        f"{request.method} is not offered here{f': {en}' if en else '.'}",
+        headers=(("Allow", ", ".join(allowed)),),
+        rule="TF-116",
+    )
+
+
+_ADVICE = {
+    ("PUT", "DocumentReference"): (
+        "une fiche change par PATCH (status, securityLabel, isArchived), un document par une nouvelle version.",
+        "a DocumentReference changes by PATCH (status, securityLabel, isArchived), a document by a new version.",
+    ),
+    ("POST", "Binary"): (
+        "un document se dépose avec sa fiche (ITI-65 ou ITI-105).",
+        "a document is deposited with its DocumentReference (ITI-65 or ITI-105).",
+    ),
+    ("POST", "Bundle"): (
+        "une transaction se poste à la racine.",
+        "a transaction is posted to the base.",
+    ),
+    ("DELETE", "Consent"): (
+        "un consentement prend fin par PUT avec status inactive.",
+        "a consent ends by PUT with status inactive.",
+    ),
+}
+
+
+def route_read(gate: Gate) -> Response:
+    """The reads: search, read, vread, history, retrieve."""
+    request = gate.exchange.request
+    check_route(request)
+    if request.operation == "_search" or request.id is None:
+        return search(gate)
+    if request.resource_type in PAYLOADS:
+        return iti68_retrieve.retrieve(gate)
+    if request.operation == "_history":
+        return vread(gate) if request.version else history(gate)
+    return read(gate)
+
+
+def route_write(gate: Writing, request: Request) -> Response:
+    """The writes: create, update, patch, delete."""
+    check_route(request)
+    if request.method == "PATCH":
+        return td33_update.patch(gate, request)
+    if request.method == "DELETE":
+        return td33_update.delete(gate, request) if request.resource_type == "DocumentReference" else update.delete_party(gate, request)
+    _check_body(request)
+    return create(gate, request) if request.method == "POST" else update.update(gate, request)
+
+
+def _check_body(request: Request) -> None:
+    """The body is a sound R4 resource of the type of the address (TF-108)."""
+    tree = request.tree
+    if tree is None:
+        refuse(400, "required", "Le corps de la requête est attendu.", "The body of the request is missing.")
+    if tree.get("resourceType") != request.resource_type:
+        refuse(
+            400,
+            "invalid",
+            f"L'adresse attend une ressource {request.resource_type}, le corps est {tree.get('resourceType')}.",
+            f"The address expects a {request.resource_type} resource, the body is {tree.get('resourceType')}.",
+            expression="resourceType",
+            rule="TF-108",
+        )
+    issues = structural_issues(tree)
+    if any(each.severity == "error" for each in issues):
+        refuse_all(422, issues)

@@ -1,0 +1,265 @@
+"""Metadata update of a document: PDSm flux 03 and 04, DMP TD3.3a to d; and its logical deletion by DELETE (D3).
+
+Only status, securityLabel and isArchived change (D4). Each effect of a patch is an act of its own for the policy: masking,
+showing to the patient, archiving, deleting. The patch is read, checked and applied by hand: no patch engine runs (TF-122).
+"""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn
+from urllib.parse import parse_qsl
+
+from dmp_fhir.canonicals import EXT_IS_ARCHIVED, HIDE_PATIENT, HIDE_REPRESENTATIVES, MASK_PROFESSIONALS
+from dmp_fhir.interactions.conditions import answer_written, require_match
+from dmp_fhir.interactions.gate import Writing
+from dmp_fhir.interactions.messages import Request, Response
+from dmp_fhir.interactions.references import document_identified
+from dmp_fhir.outcome import not_found, refuse
+from dmp_fhir.policy.actions import Action
+from dmp_fhir.registry.documents import StoredDocument, amend_document, is_archived, stored_document
+from dmp_fhir.registry.identifiers import UNIQUE_ID, key_of, owner_of
+from dmp_fhir.registry.labels import is_confidentiality, labels, mask_of, masks_of
+from dmp_fhir.registry.records import find_record
+from dmp_fhir.registry.search.query import PatientByIdentifier, PatientById
+from dmp_fhir.registry.shelves import current
+from dmp_fhir.registry.versions import Found, home_of
+from dmp_fhir.wire.changes import Change
+from dmp_fhir.wire.patches import changes_of_parameters, parse_patch
+
+Tree = dict[str, Any]
+_MASKING = {
+    MASK_PROFESSIONALS: (Action.DOC_UNMASK, Action.DOC_MASK),
+    HIDE_PATIENT: (Action.DOC_SHOW_PATIENT, Action.DOC_HIDE_PATIENT),
+    HIDE_REPRESENTATIVES: (Action.DOC_SHOW_REPS, Action.DOC_HIDE_REPS),
+}
+
+
+def patch(gate: Writing, request: Request) -> Response:
+    """PATCH DocumentReference/id, or PATCH DocumentReference?identifier=."""
+    changes = changes_of_parameters(request.tree) if request.tree else parse_patch(request.content_type, request.body)
+    document = _document(gate, request)
+    before = document.tree(gate.reader)
+    after = before
+    for change in changes:
+        after = _apply(after, change)
+    actions = _actions(before, after)
+    for action in actions or [Action.DOC_READ]:
+        gate.permit(action, document.record_id, document.facts)
+    require_match(request, document.version)
+    if not actions:
+        return answer_written(request, _as_found(gate, document), 200)
+    found = amend_document(gate.tx, document, after, gate.instant(document.record_id))
+    decision = gate.decide(actions[0], document.record_id, document.facts)
+    gate.did("patch", "U", document.record_id, found, decision=decision)
+    return answer_written(request, found, 200)
+
+
+def delete(gate: Writing, request: Request) -> Response:
+    """DELETE by the author: a logical deletion, like PATCH status entered-in-error (D3)."""
+    document = _document(gate, request)
+    decision = gate.permit(Action.DOC_DELETE, document.record_id, document.facts)
+    require_match(request, document.version)
+    tree = document.tree(gate.reader) | {"status": "entered-in-error"}
+    found = amend_document(gate.tx, document, tree, gate.instant(document.record_id))
+    gate.did("delete", "D", document.record_id, found, decision=decision)
+    return Response(204)
+
+
+# --- which document ----------------------------------------------------------------------------------------------------
+
+
+def _document(gate: Writing, request: Request) -> StoredDocument:
+    """The document asked for, still there; 404 like any other when not. Rights come next."""
+    document = _by_id(gate, request.id) if request.id else _by_condition(gate, request)
+    if document is None or document.facts.status == "entered-in-error":
+        not_found()
+    # Lock first, then look again: what was read before the lock may be history.
+    gate.standing(document.record_id)
+    return stored_document(gate.reader, document.record_id, document.id) or not_found()
+
+
+def _by_id(gate: Writing, document_id: str) -> StoredDocument | None:
+    record_id = home_of(gate.reader, "DocumentReference", document_id)
+    return stored_document(gate.reader, record_id, document_id) if record_id else None
+
+
+def _by_condition(gate: Writing, request: Request) -> StoredDocument | None:
+    """The one document that `identifier` names. https://hl7.org/fhir/R4/http.html#patch (conditional)"""
+    wanted = dict(request.parameters)
+    if len(wanted) != len(request.parameters) or not wanted.keys() <= {"identifier", "patient", "patient.identifier"}:
+        _refuse_condition()
+    system, bar, value = wanted.get("identifier", "").rpartition("|")
+    if not value or "," in value or (bar and not system):
+        _refuse_condition()
+    identifier = {"system": system, "value": value}
+    record_id = _named_record(gate, wanted)
+    key = key_of(identifier)
+    if record_id is None and key:
+        owner = owner_of(gate.reader, UNIQUE_ID, key)
+        record_id = owner.record_id if owner else None
+    return document_identified(gate, record_id, identifier) if record_id else None
+
+
+def _named_record(gate: Writing, wanted: dict[str, str]) -> str | None:
+    if reference := wanted.get("patient"):
+        return find_record(gate.reader, PatientById(reference.rpartition("/")[2]))
+    if token := wanted.get("patient.identifier"):
+        system, _, value = token.rpartition("|")
+        return find_record(gate.reader, PatientByIdentifier(system or None, value))
+    return None
+
+
+def _refuse_condition() -> NoReturn:
+    refuse(
+        412,
+        "multiple-matches",
+        "Désignez un seul document : PATCH DocumentReference?identifier=<système>|<identifiant>.",
+        "Designate one document: PATCH DocumentReference?identifier=<system>|<identifier>.",
+        rule="TF-045",
+    )
+
+
+def parameters_of(url: str) -> tuple[tuple[str, str], ...]:
+    """The condition in the URL of a bundle entry, as parameters."""
+    return tuple(parse_qsl(url.partition("?")[2], keep_blank_values=True))
+
+
+def _as_found(gate: Writing, document: StoredDocument) -> Found:
+    found = current(gate.reader, document.record_id, "DocumentReference", document.id)
+    return found or not_found()
+
+
+# --- applying ----------------------------------------------------------------------------------------------------------
+
+
+def _apply(tree: Tree, change: Change) -> Tree:
+    if change.op == "test":
+        _test(tree, change)
+        return tree
+    if change.target == "status":
+        return tree | {"status": change.value}
+    if change.target == "isArchived":
+        return _archived(tree, change)
+    return tree | {"securityLabel": _relabelled(tree.get("securityLabel", []), change)}
+
+
+def _test(tree: Tree, change: Change) -> None:
+    if change.target == "status":
+        actual: Any = tree["status"]
+    elif change.target == "isArchived":
+        actual = is_archived(tree)
+    else:
+        present = tree.get("securityLabel", [])
+        actual = present if change.index is None else _at(present, change.index)
+    if actual != change.value:
+        refuse(
+            422,
+            "business-rule",
+            "L'opération test n'est pas vérifiée : rien n'a été changé.",
+            "The test operation does not hold: nothing was changed.",
+            rule="RFC 6902",
+        )
+
+
+def _archived(tree: Tree, change: Change) -> Tree:
+    """The flag is always there afterwards: `replace` creates it when absent (D5)."""
+    extensions = tree.get("extension", [])
+    if isinstance(change.index, int) and _at(extensions, change.index).get("url") != EXT_IS_ARCHIVED:
+        refuse(
+            405,
+            "not-supported",
+            f"L'extension n° {change.index} n'est pas isArchived.",
+            f"Extension number {change.index} is not isArchived.",
+            rule="D4",
+        )
+    others = [each for each in extensions if each.get("url") != EXT_IS_ARCHIVED]
+    flag = {"url": EXT_IS_ARCHIVED, "valueBoolean": bool(change.value)}
+    return tree | {"extension": [*others, flag]}
+
+
+def _at(values: list[Any], index: Any) -> Any:
+    if not isinstance(index, int) or index >= len(values):
+        refuse(
+            422,
+            "value",
+            f"Il n'y a pas d'élément n° {index} : le document en a {len(values)}.",
+            f"There is no element number {index}: the document has {len(values)}.",
+            rule="RFC 6902",
+        )
+    return values[index]
+
+
+def _relabelled(present: list[Tree], change: Change) -> list[Tree]:
+    """The labels after a change, normalised: the confidentiality code is kept, masks are a set (D6)."""
+    if change.index is None:
+        wanted = change.value if change.op != "remove" else []
+        masks = masks_of([*(present if change.op == "add" else []), *wanted])
+        return labels(present, masks)
+    if change.op == "remove":
+        removed = _at(present, change.index)
+        return labels(present, masks_of(each for each in present if each is not removed))
+    added = mask_of(change.value)
+    if change.op == "add":
+        return labels(present, masks_of([*present, change.value]))
+    replaced = _at(present, change.index)
+    if added:
+        return labels(present, masks_of(each for each in present if each is not replaced) | {added})
+    if not is_confidentiality(change.value):
+        refuse(
+            422,
+            "code-invalid",
+            "Un marqueur est un code de confidentialité HL7 ou un code TRE_A07 (MASQUE_PS, INVISIBLE_PATIENT…).",
+            "A label is an HL7 confidentiality code or a TRE_A07 code (MASQUE_PS, INVISIBLE_PATIENT…).",
+            rule="D6",
+        )
+    return labels(present, _after_normal(present, replaced))
+
+
+def _after_normal(present: list[Tree], replaced: Tree) -> frozenset[str]:
+    """Masks left after a label became `N`: the guide lifts a mask by writing N over the first label (TD3.3a, TD3.3b). With
+    several masks that would not say which one."""
+    masks = masks_of(present)
+    if mask_of(replaced):
+        return masks - {mask_of(replaced) or ""}
+    if len(masks) > 1:
+        refuse(
+            422,
+            "business-rule",
+            "Ce document a plusieurs marqueurs : retirez celui que vous levez, par exemple remove /securityLabel/1.",
+            "This document has several labels: remove the one you lift, for example remove /securityLabel/1.",
+            rule="D6",
+        )
+    return frozenset()
+
+
+# --- what the change amounts to ----------------------------------------------------------------------------------------
+
+
+def _actions(before: Tree, after: Tree) -> list[Action]:
+    """The acts of a patch, in the vocabulary of the policy; empty when nothing changes."""
+    actions = []
+    if after["status"] != before["status"]:
+        actions.append(_status_action(before["status"], after["status"]))
+    old, new = masks_of(before.get("securityLabel", [])), masks_of(after.get("securityLabel", []))
+    for mask, (lifted, set_) in _MASKING.items():
+        if (mask in old) != (mask in new):
+            actions.append(set_ if mask in new else lifted)
+    if is_archived(before) != is_archived(after):
+        actions.append(Action.DOC_ARCHIVE if is_archived(after) else Action.DOC_UNARCHIVE)
+    return actions
+
+
+def _status_action(before: str, after: str) -> Action:
+    if after == "entered-in-error":
+        return Action.DOC_DELETE
+    if after == "superseded":
+        # Withdrawn from default searches (D3): an act of the author on his own document, like archiving.
+        return Action.DOC_ARCHIVE
+    refuse(
+        409,
+        "business-rule",
+        f"Un document {before} ne redevient pas {after} : déposez une nouvelle version.",
+        f"A {before} document does not become {after} again: deposit a new version.",
+        expression="DocumentReference.status",
+        rule="TF-042",
+    )

@@ -1,0 +1,168 @@
+"""update, and delete of people.  https://hl7.org/fhir/R4/http.html#update, #delete
+
+Documents change by PATCH only (PDSm flux 03), submission sets never; ids are given by the server, so an update never creates.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dmp_fhir.canonicals import PROFILE_FOLDER
+from dmp_fhir.interactions.conditions import answer_written, require_match
+from dmp_fhir.interactions.create import DIRECTORY_TYPES, consent_target, record_of, with_patient
+from dmp_fhir.interactions.folders import replace_folder
+from dmp_fhir.interactions.gate import Writing
+from dmp_fhir.interactions.messages import Request, Response
+from dmp_fhir.outcome import not_found, refuse, refuse_all
+from dmp_fhir.policy.actions import Action
+from dmp_fhir.policy.refusals import refuse_record
+from dmp_fhir.profiles.requirements import requirement_issues
+from dmp_fhir.registry.consents import consequences
+from dmp_fhir.registry.records import update_record
+from dmp_fhir.registry.shelves import current, put_next
+from dmp_fhir.registry.versions import Found, home_of
+from dmp_fhir.store.tables import DIRECTORY
+from dmp_fhir.wire.json import parse_json
+
+Tree = dict[str, Any]
+UPDATABLE = DIRECTORY_TYPES | {"Patient", "RelatedPerson", "CareTeam", "Consent", "List"}
+DELETABLE = DIRECTORY_TYPES | {"RelatedPerson", "CareTeam", "DocumentReference"}
+
+
+def update(gate: Writing, request: Request) -> Response:
+    """PUT [type]/[id], with If-Match when the client wants to be sure."""
+    tree = request.tree or {}
+    _check_id(tree, request)
+    resource_type, resource_id = tree["resourceType"], tree["id"]
+    record_id = home_of(gate.reader, resource_type, resource_id)
+    if record_id is None:
+        not_found()
+    if resource_type == "List":
+        return answer_written(request, _update_folder(gate, record_id, tree, request), 200)
+    return answer_written(request, _UPDATERS.get(resource_type, _update_in_directory)(gate, record_id, tree, request), 200)
+
+
+def _check_id(tree: Tree, request: Request) -> None:
+    if tree.get("id") != request.id:
+        refuse(
+            400,
+            "invalid",
+            f"La ressource doit porter l'id de l'adresse : « id » : « {request.id} ».",
+            f"The resource must carry the id of the address: 'id': '{request.id}'.",
+            expression=f"{request.resource_type}.id",
+            rule="FHIR R4 update",
+        )
+
+
+def _update_folder(gate: Writing, record_id: str, tree: Tree, request: Request) -> Found:
+    issues = requirement_issues(tree, PROFILE_FOLDER, gate.exchange.services.settings.profile_level, "List")
+    if any(each.severity == "error" for each in issues):
+        refuse_all(422, issues)
+    _same_record(gate, record_id, tree)
+    return replace_folder(gate, record_id, tree, tree["id"], request=request)
+
+
+def _same_record(gate: Writing, record_id: str, tree: Tree) -> None:
+    if record_of(gate, tree) != record_id:
+        refuse(
+            422,
+            "business-rule",
+            "Une ressource ne change pas de dossier.",
+            "A resource does not move to another record.",
+            expression=tree["resourceType"],
+            rule="D18",
+            xds="XDSPatientIdDoesNotMatch",
+        )
+
+
+def _known(gate: Writing, record_id: str, tree: Tree, request: Request) -> Found:
+    """The version that is replaced; 404 when it was deleted, 412 when it is not the one of If-Match."""
+    found = current(gate.reader, record_id, tree["resourceType"], tree["id"])
+    if found is None or found.method == "DELETE":
+        not_found()
+    require_match(request, found.version)
+    return found
+
+
+def _update_patient(gate: Writing, record_id: str, tree: Tree, request: Request) -> Found:
+    decision = gate.permit_by_id(Action.RECORD_UPDATE, record_id)
+    known = _known(gate, record_id, tree, request)
+    found = update_record(gate.tx, record_id, tree, known.version, gate.instant(record_id))
+    gate.rights_changed(record_id)
+    gate.did("update", "U", record_id, found, decision=decision)
+    return found
+
+
+def _update_in_directory(gate: Writing, record_id: str, tree: Tree, request: Request) -> Found:
+    decision = gate.permit(Action.PARTY_WRITE, None)
+    instant = gate.instant(record_id)
+    known = _known(gate, record_id, tree, request)
+    found = put_next(gate.tx, record_id, tree, known.version, instant, "PUT")
+    gate.did("update", "U", None, found, decision=decision)
+    return found
+
+
+def _update_around(gate: Writing, record_id: str, tree: Tree, request: Request) -> Found:
+    decision = gate.permit_by_id(Action.PARTY_WRITE, record_id)
+    _same_record(gate, record_id, tree)
+    known = _known(gate, record_id, tree, request)
+    found = put_next(gate.tx, record_id, with_patient(tree, record_id), known.version, gate.instant(record_id), "PUT")
+    gate.rights_changed(record_id)
+    gate.did("update", "U", record_id, found, decision=decision)
+    return found
+
+
+def _update_consent(gate: Writing, record_id: str, tree: Tree, request: Request) -> Found:
+    """A consent changes by its status and period: kind and actor stay what they were."""
+    visible = current(gate.reader, record_id, "Consent", tree["id"], gate.predicates(record_id)["Consent"])
+    if visible is None:
+        not_found()
+    decision = gate.decide(Action.CONSENT_WRITE, record_id, target=consent_target(tree))
+    if not decision.permit:
+        refuse_record(decision)
+    _same_record(gate, record_id, tree)
+    known = _known(gate, record_id, tree, request)
+    before, after = consent_target(parse_json(known.body)), consent_target(tree)
+    if (before.kind, before.actor_id) != (after.kind, after.actor_id):
+        refuse(
+            422,
+            "business-rule",
+            "La nature et l'acteur d'un consentement ne changent pas : mettez fin à celui-ci et créez-en un autre.",
+            "The kind and the actor of a consent do not change: end this one and create another.",
+            expression="Consent.category",
+            rule="AR-22",
+        )
+    instant = gate.instant(record_id)
+    stored = with_patient(tree, record_id)
+    found = put_next(gate.tx, record_id, stored, known.version, instant, "PUT")
+    for changed in consequences(gate.tx, record_id, stored, instant):
+        gate.did("update", "U", record_id, changed, decision=decision)
+    gate.rights_changed(record_id)
+    gate.did("update", "U", record_id, found, decision=decision)
+    return found
+
+
+_UPDATERS = {
+    "Patient": _update_patient,
+    "RelatedPerson": _update_around,
+    "CareTeam": _update_around,
+    "Consent": _update_consent,
+}
+
+
+def delete_party(gate: Writing, request: Request) -> Response:
+    """DELETE of somebody of the directory or around a patient: gone from reads and searches, kept in history."""
+    resource_type, resource_id = request.resource_type or "", request.id or ""
+    record_id = home_of(gate.reader, resource_type, resource_id)
+    if record_id is None:
+        not_found()
+    decision = gate.permit_by_id(Action.PARTY_WRITE, None if record_id == DIRECTORY else record_id)
+    instant = gate.instant(record_id)
+    found = current(gate.reader, record_id, resource_type, resource_id)
+    if found is None or found.method == "DELETE":
+        return Response(204)
+    require_match(request, found.version)
+    gone = put_next(gate.tx, record_id, parse_json(found.body), found.version, instant, "DELETE", {"deleted": True})
+    gate.rights_changed(record_id)
+    gate.did("delete", "D", None if record_id == DIRECTORY else record_id, gone, decision=decision)
+    return Response(204)
