@@ -107,6 +107,6 @@ def test_self_link_shows_what_was_used() -> None:
     ]
     query = parse("DocumentReference", [*pairs, ("_count", "900")], lenient=True, base_url=BASE)
     assert self_link(BASE + "/", query) == (
-        f"{BASE}/DocumentReference?patient=Patient/p1&type=a|b,c%20d%26e&date=ge2024-01-01T00:00:00%2B01:00&_count=200"
+        f"{BASE}/DocumentReference?patient=Patient/p1&type=a%7Cb,c%20d%26e&date=ge2024-01-01T00:00:00%2B01:00&_count=200"
     )
     assert self_link(BASE, parse("List", [], lenient=False, base_url=BASE)) == f"{BASE}/List"

@@ -242,6 +242,7 @@ def test_the_self_link_shows_the_count_that_is_used() -> None:
 
 def test_sort_keys_in_order() -> None:
     assert read("_sort=-date,type").sort == (("date", True), ("type", False))
+    assert read("_sort=date,type,-date").sort == (("date", False), ("type", False))
 
 
 def test_result_parameters() -> None:
