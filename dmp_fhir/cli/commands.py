@@ -104,7 +104,12 @@ def load(files: tuple[Path, ...], persona: str | None) -> None:
 
 @main.command()
 def seed() -> None:
-    """Feed the demonstration world (fixtures/world); what is there already is left as it is."""
+    """Feed the demonstration world (fixtures/world) to an empty registry."""
+    with Database.open(_settings().database).snapshot() as reader:
+        row = reader.row("SELECT COUNT(*) FROM record WHERE status <> 'directory'")
+    if row and row[0]:
+        click.echo(f"{row[0]} records are here already: nothing was fed")
+        return
     _load(world_files(), None)
 
 

@@ -47,7 +47,7 @@ def create(gate: Writing, request: Request) -> Response:
     if resource_type == "DocumentReference":
         return iti105_publish.publish(gate, request)
     found, record_id = _CREATORS[resource_type](gate, tree)
-    if condition:
+    if condition and condition not in _national_keys(tree):
         claim(gate.tx, resource_type, condition, Owner(record_id, resource_type, found.id, None))
     return answer_written(request, found, 201)
 
@@ -111,12 +111,16 @@ def _create_in_directory(gate: Writing, tree: Tree) -> tuple[Found, str]:
     decision = gate.permit(Action.PARTY_WRITE, None)
     resource_type = tree["resourceType"]
     found = put_new(gate.tx, DIRECTORY, tree | {"id": new_id()}, gate.instant(DIRECTORY))
-    for identifier in tree.get("identifier", []):
-        key = key_of(identifier)
-        if key and identifier.get("system") == _NATIONAL.get(resource_type, False):
-            claim(gate.tx, resource_type, key, Owner(DIRECTORY, resource_type, found.id, None))
+    for key in _national_keys(tree):
+        claim(gate.tx, resource_type, key, Owner(DIRECTORY, resource_type, found.id, None))
     gate.did("create", "C", None, found, decision=decision)
     return found, DIRECTORY
+
+
+def _national_keys(tree: Tree) -> set[str]:
+    """The identifiers by which the directory knows somebody once."""
+    system = _NATIONAL.get(tree["resourceType"])
+    return {key for each in tree.get("identifier", []) if each.get("system") == system and (key := key_of(each))}
 
 
 def record_of(gate: Writing, tree: Tree) -> str | None:

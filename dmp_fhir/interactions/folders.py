@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import parse_qsl
 
 from dmp_fhir.interactions.conditions import require_match
 from dmp_fhir.interactions.gate import Writing
 from dmp_fhir.interactions.messages import Request
 from dmp_fhir.interactions.references import subject_of
-from dmp_fhir.interactions.submitting import require_known
+from dmp_fhir.interactions.submitting import list_key, require_known
 from dmp_fhir.outcome import not_found, refuse
 from dmp_fhir.policy.actions import Action
 from dmp_fhir.policy.facts import depositor
 from dmp_fhir.policy.refusals import refuse_record
 from dmp_fhir.profiles.submission import list_kind
+from dmp_fhir.registry.identifiers import UNIQUE_ID, Owner, claim, key_of, owner_of
 from dmp_fhir.registry.lists import depositor_of, insert_list, update_list
 from dmp_fhir.registry.shelves import current
 from dmp_fhir.registry.versions import Found
@@ -26,15 +28,37 @@ def create_folder(gate: Writing, record_id: str, tree: Tree, list_id: str, place
     decision = gate.permit(Action.FOLDER_WRITE, record_id)
     stored = _settled(gate, record_id, tree, place) | {"id": list_id}
     found = insert_list(gate.tx, record_id, stored, gate.instant(record_id), depositor(gate.context))
+    key = list_key(tree)
+    if key:
+        claim(gate.tx, UNIQUE_ID, key, Owner(record_id, "List", list_id, None))
     gate.did("create", "C", record_id, found, decision=decision)
     return found
 
 
+def folder_named(gate: Writing, record_id: str, url: str) -> str | None:
+    """The id of the list that `List/id` or `List?identifier=` names in a record."""
+    path, _, query = url.partition("?")
+    if not query:
+        return path.removeprefix("List/")
+    wanted = dict(parse_qsl(query))
+    system, _, value = wanted.get("identifier", "").rpartition("|")
+    return _list_of(gate, record_id, key_of({"system": system, "value": value}))
+
+
+def known_folder(gate: Writing, record_id: str, tree: Tree) -> str | None:
+    """The id of the folder that already has this uniqueId here."""
+    return _list_of(gate, record_id, list_key(tree))
+
+
+def _list_of(gate: Writing, record_id: str, key: str | None) -> str | None:
+    owner = owner_of(gate.reader, UNIQUE_ID, key) if key else None
+    return owner.resource_id if owner and (owner.record_id, owner.resource_type) == (record_id, "List") else None
+
+
 def replace_folder(
-    gate: Writing, record_id: str, tree: Tree, url: str, place: str = "List.", request: Request | None = None
+    gate: Writing, record_id: str, tree: Tree, list_id: str, place: str = "List.", request: Request | None = None
 ) -> Found:
     """A new version of a folder, by its depositor or by somebody who reads the record. A submission set never changes."""
-    list_id = url.removeprefix("List/")
     known = depositor_of(gate.reader, record_id, list_id)
     visible = current(gate.reader, record_id, "List", list_id, gate.predicates(record_id)["List"])
     own = known is not None and known[1:] == depositor(gate.context)

@@ -9,18 +9,19 @@ from typing import Any
 
 from dmp_fhir.canonicals import PROFILE_COMPREHENSIVE, PROFILE_FOLDER, PROFILE_SUBMISSION_SET
 from dmp_fhir.interactions.conditions import etag
-from dmp_fhir.interactions.folders import create_folder, replace_folder
+from dmp_fhir.interactions.folders import create_folder, folder_named, known_folder, replace_folder
 from dmp_fhir.interactions.gate import Writing
 from dmp_fhir.interactions.references import document_named, one_record, patient_designators, rewritten
 from dmp_fhir.interactions.submitting import Receipt, submit
 from dmp_fhir.instants import instant_text
-from dmp_fhir.outcome import Issue, error, operation_outcome, refuse, refuse_all
+from dmp_fhir.outcome import Issue, error, not_found, operation_outcome, refuse, refuse_all
 from dmp_fhir.policy.actions import Action
 from dmp_fhir.profiles.document import document_issues
 from dmp_fhir.profiles.requirements import requirement_issues
-from dmp_fhir.profiles.submission import Submission, read_submission
+from dmp_fhir.profiles.submission import Submission, SubmittedFolder, read_submission
 from dmp_fhir.registry.records import Designator, designator_of, ins_of
-from dmp_fhir.registry.versions import Found
+from dmp_fhir.registry.shelves import current
+from dmp_fhir.registry.versions import Found, new_id
 from dmp_fhir.wire.patches import changes_of_parameters
 
 Tree = dict[str, Any]
@@ -36,7 +37,7 @@ def provide(gate: Writing, bundle: Tree) -> list[Tree]:
     assert record_id is not None  # noqa: S101 - the policy refuses what is not there
     remarks = submission.issues + _issues(submission, level)
     _refuse_errors(remarks)
-    receipt = submit(gate, record_id, submission)
+    receipt = submit(gate, record_id, submission, _folder_addresses(gate, record_id, submission))
     _check_patches(gate, record_id, submission, receipt)
     return _response(gate, record_id, submission, receipt, remarks)
 
@@ -99,6 +100,18 @@ def _issues(submission: Submission, level: str) -> list[Issue]:
     return issues
 
 
+def _folder_addresses(gate: Writing, record_id: str, submission: Submission) -> dict[str, str]:
+    """Where the folders of the lot are, or will be. 404 when an update names none."""
+    addresses = {}
+    for folder in submission.folders:
+        if folder.method == "PUT":
+            list_id = folder_named(gate, record_id, folder.url) or not_found()
+        else:
+            list_id = known_folder(gate, record_id, folder.tree) or new_id()
+        addresses[folder.full_url] = f"List/{list_id}"
+    return addresses
+
+
 def _check_patches(gate: Writing, record_id: str, submission: Submission, receipt: Receipt) -> None:
     """A PATCH entry of a lot only says again that a replaced document is superseded (MHD slice UpdateDocumentRefs)."""
     for n, url, parameters in submission.patches:
@@ -142,14 +155,7 @@ def _response(
             },
         )
     for folder in submission.folders:
-        tree = rewritten(folder.tree, receipt.addresses)
-        place = f"Bundle.entry[{folder.entry}].resource."
-        if folder.method == "PUT":
-            found = replace_folder(gate, record_id, tree, folder.url, place)
-        elif receipt.set_is_fresh:
-            found = create_folder(gate, record_id, tree, receipt.addresses[folder.full_url].partition("/")[2], place)
-        else:
-            found = receipt.submission_set
+        found = _file(gate, record_id, folder, receipt)
         answer(folder.entry, written(found, folder.method == "POST" and receipt.set_is_fresh))
     for n, url, _ in submission.patches:
         target = document_named(gate, record_id, {"reference": url})
@@ -159,6 +165,18 @@ def _response(
     for n, _, _ in submission.patients:
         answer(n, {"status": "200 OK", "location": f"Patient/{record_id}"})
     return entries
+
+
+def _file(gate: Writing, record_id: str, folder: SubmittedFolder, receipt: Receipt) -> Found:
+    """The folder as it now is; a lot that was here already changes none."""
+    tree = rewritten(folder.tree, receipt.addresses)
+    list_id = receipt.folders[folder.full_url].partition("/")[2]
+    place = f"Bundle.entry[{folder.entry}].resource."
+    if not receipt.set_is_fresh:
+        return current(gate.reader, record_id, "List", list_id) or not_found()
+    if folder.method == "PUT":
+        return replace_folder(gate, record_id, tree, list_id, place)
+    return create_folder(gate, record_id, tree, list_id, place)
 
 
 def written(found: Found, fresh: bool, remarks: list[Issue] | None = None) -> Tree:

@@ -7,7 +7,9 @@ replaces, with or without the PATCH entry of MHD (D9), and inherits the patient'
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import pybase64
@@ -56,10 +58,14 @@ class Receipt:
     documents: list[Deposited]
     replaced: dict[str, Found] = field(default_factory=dict)
     addresses: dict[str, str] = field(default_factory=dict)
+    folders: Mapping[str, str] = field(default_factory=dict)
 
 
-def submit(gate: Writing, record_id: str, submission: Submission) -> Receipt:
-    """Deposit a lot that is consistent and valid, under the rights of the caller."""
+def submit(
+    gate: Writing, record_id: str, submission: Submission, folders: Mapping[str, str] = MappingProxyType({})
+) -> Receipt:
+    """Deposit a lot that is consistent and valid, under the rights of the caller. `folders` are the addresses (`List/id`) of
+    the folders of the lot by full URL."""
     digests = [_content_digest(document) for document in submission.documents]
     prints = [document_fingerprint(each.tree, digest) for each, digest in zip(submission.documents, digests, strict=True)]
     known = [
@@ -68,6 +74,7 @@ def submit(gate: Writing, record_id: str, submission: Submission) -> Receipt:
     ]
     done = _already_done(gate, record_id, submission, known)
     if done:
+        done.folders = folders
         return done
     ids = [owner.id if owner else new_id() for owner in known]
     set_id = new_id()
@@ -77,8 +84,8 @@ def submit(gate: Writing, record_id: str, submission: Submission) -> Receipt:
         for each, document_id in zip(submission.documents, ids, strict=True)
         if each.full_url
     }
-    addresses |= {each.full_url: f"List/{new_id()}" for each in submission.folders if each.method == "POST"}
-    receipt = Receipt(Found("List", set_id, 1, 0, b""), True, [], addresses=addresses)
+    addresses |= folders
+    receipt = Receipt(Found("List", set_id, 1, 0, b""), True, [], addresses=addresses, folders=folders)
     for document, owner, document_id, fingerprint in zip(submission.documents, known, ids, prints, strict=True):
         if owner:
             receipt.documents.append(_again(gate, owner))
@@ -128,7 +135,8 @@ def _place(entry: int | None) -> str:
     return "DocumentReference." if entry is None else f"Bundle.entry[{entry}].resource."
 
 
-def _set_key(tree: Tree) -> str | None:
+def list_key(tree: Tree) -> str | None:
+    """The uniqueId of a submission set or folder, as a key."""
     usual = next((each for each in tree.get("identifier", []) if each.get("use") == "usual"), None)
     return key_of(usual) if usual else None
 
@@ -137,7 +145,7 @@ def _already_done(
     gate: Writing, record_id: str, submission: Submission, known: list[StoredDocument | None]
 ) -> Receipt | None:
     """The receipt of a lot that was deposited before, whole; 409 when its submission set was another one."""
-    key = _set_key(submission.set_tree)
+    key = list_key(submission.set_tree)
     owner = owner_of(gate.reader, UNIQUE_ID, key) if key else None
     documents = [each for each in known if each]
     complete = len(documents) == len(known)
@@ -259,7 +267,7 @@ def _deposit_set(gate: Writing, record_id: str, receipt: Receipt, submission: Su
         _require_member(gate, record_id, receipt, entry, f"{_place(submission.set_entry)}entry[{n}].item")
     instant = gate.instant(record_id)
     receipt.submission_set = insert_list(gate.tx, record_id, tree, instant, depositor(gate.context))
-    key = _set_key(submission.set_tree)
+    key = list_key(submission.set_tree)
     if key:
         claim(gate.tx, UNIQUE_ID, key, Owner(record_id, "List", set_id, set_fingerprint(submission.set_tree)))
     gate.did("create", "C", record_id, receipt.submission_set)

@@ -1,0 +1,50 @@
+# dmp-fhir: `make` alone lists the targets.
+PYTHON ?= python3
+PORT ?= 8000
+WORKERS ?= 2
+BIN := .venv/bin
+export DMP_FHIR_BASE_URL ?= http://127.0.0.1:$(PORT)/fhir
+
+.DEFAULT_GOAL := help
+.PHONY: help run seed test check lint campaign bench clean
+
+help: ## List the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+run: .venv/run ## Serve the demonstration world on http://127.0.0.1:8000/fhir (PORT=, WORKERS=)
+	$(BIN)/dmp-fhir init
+	$(BIN)/dmp-fhir seed
+	$(BIN)/dmp-fhir serve --port $(PORT) --workers $(WORKERS)
+
+seed: .venv/run ## Create the database and feed the demonstration world, without serving
+	$(BIN)/dmp-fhir init
+	$(BIN)/dmp-fhir seed
+
+test: .venv/test ## Run every test, on SQLite and PostgreSQL (under 10 minutes on two cores)
+	$(BIN)/pytest -n 2 --dist loadfile -m "not campaign"
+
+check: lint test ## Format, lint, types, then the tests
+
+lint: .venv/test ## Format, lint and types only
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+campaign: .venv/test ## Long seeded campaigns: fuzzing, kills, races (SEED=)
+	$(BIN)/pytest -m campaign -s
+
+bench: .venv/test ## Throughput and latency beside the ceiling of this machine, as ratios
+	$(BIN)/python -m benchmarks
+
+clean: ## Remove the environment and the local data
+	rm -rf .venv var build
+
+.venv/run: requirements.lock pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@
+
+.venv/test: requirements-test.lock .venv/run
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-test.lock
+	@touch $@
