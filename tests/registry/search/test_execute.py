@@ -319,6 +319,7 @@ FOUND: list[tuple[str, str, set[str]]] = [
     ("DocumentReference", "author.identifier=899700000112", {"d1"}),
     ("DocumentReference", f"author.identifier={IDNPS}|899700000120", {"d2"}),
     ("DocumentReference", f"author:identifier={IDNPS}|899700000138", {"d3"}),
+    ("DocumentReference", "author.identifier=|899700000112", set()),
     ("DocumentReference", "author:missing=true", set()),
     ("DocumentReference", "_lastUpdated=ge1970-01-01T00:00:02.002Z", {"d3", "d6"}),
     ("DocumentReference", "_lastUpdated=lt1970-01-01T00:00:02.001Z", {"d1"}),
