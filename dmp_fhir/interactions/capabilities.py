@@ -130,7 +130,7 @@ def _resource(resource_type: str) -> Tree:
         )
         resource["searchParam"] = [
             {"name": each.code, "type": each.type, "documentation": f"{each.fr} — {each.en}"}
-            | ({"definition": each.url} if each.url else {})
+            | ({"definition": each.definition} if each.definition else {})
             for each in declared(resource_type)
         ]
     return resource

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from calendar import isleap
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any, Protocol
@@ -140,13 +141,14 @@ def majority(birth_date: str | None) -> int:
     """The first instant (French legal time) at which somebody born on `birth_date` (YYYY[-MM[-DD]]) is surely 18."""
     if not birth_date:
         return _FOR_EVER
-    year, month, day = (*map(int, birth_date.split("-")), 12, 31)[:3] if len(birth_date) != 7 else (0, 0, 0)
-    if len(birth_date) == 7:
-        year, month, day = int(birth_date[:4]), int(birth_date[5:]), 28
-    try:
-        birthday = date(year + MAJORITY_AGE, month, day)
-    except ValueError:  # born on 29 February: 18 on 1 March
-        birthday = date(year + MAJORITY_AGE, 3, 1)
+    year, month, day = (*(int(part) for part in birth_date.split("-")), 0, 0)[:3]
+    year += MAJORITY_AGE
+    if day:
+        # Born on 29 February: 18 on 1 March of a common year.
+        birthday = date(year, month, day) if (month, day) != (2, 29) or isleap(year) else date(year, 3, 1)
+    else:
+        # The day is not known: the day after the last possible one.
+        birthday = date(year, month + 1, 1) if 0 < month < 12 else date(year + 1, 1, 1)
     return int(datetime(birthday.year, birthday.month, birthday.day, tzinfo=PARIS).timestamp() * 1000)
 
 
