@@ -34,10 +34,11 @@ _HEAD = """# Access rules
 
 Generated from `dmp_fhir/policy/rules` by `python -m dmp_fhir.policy.document`; do not edit.
 
-Stages are evaluated in order and the first refusal ends the evaluation; nothing is permitted by default. Inside a table the
-first rule that applies wins. A refusal about the record is answered 403 with one coarse text, whatever its reason; rules
-marked *told* look at the caller only and are answered with their own text. A hidden document is answered 404 and is absent
-from every search, total and list: its rules are also compiled to SQL (`dmp_fhir/policy/predicate.py`).
+Stages are evaluated in order and the first refusal ends the evaluation; nothing is permitted by default. Inside a
+table the first rule that applies wins. A refusal about the record is answered 403 with one coarse text, whatever its
+reason; rules marked *told* look at the caller only and are answered with their own text. A hidden document is answered
+404 and is absent from every search, total and list: its rules are also compiled to SQL
+(`dmp_fhir/policy/predicate.py`).
 """
 
 
