@@ -35,6 +35,7 @@ def create_app(settings: Settings | None = None, clock: Clock = system_clock) ->
     db.init_app(app)
     app.url_map.merge_slashes = False
     app.url_map.strict_slashes = False
+    app.url_map.redirect_defaults = False
     app.extensions["dmp_fhir"] = build_services(settings, clock)
     app.register_blueprint(blueprint, url_prefix="/fhir")
     for rule in app.url_map.iter_rules():
