@@ -34,7 +34,8 @@ def structural_issues(tree: Any, *, expression: str | None = None) -> list[Issue
     is part of something else (`Bundle.entry[2].resource`)."""
     walk = Walk()
     name = tree.get("resourceType") if type(tree) is dict else None
-    _resource(walk, tree, expression or (name if name in resource_types() else "Resource"))
+    known = type(name) is str and name in resource_types()
+    _resource(walk, tree, expression or (name if known else "Resource"))
     return walk.issues
 
 
