@@ -80,7 +80,7 @@ def signing_key(jwk: Mapping[str, Any], algorithm: str | None = None) -> Signing
     if kind is RSAKey:
         if named not in _RSA_ALGORITHMS:
             raise ValueError("an RSA key must name its algorithm (alg): RS256, PS256...")
-        if key.raw_value.key_size < 2048:
+        if isinstance(key, RSAKey) and key.raw_value.key_size < 2048:
             raise ValueError("an RSA key has at least 2048 bits")
         return SigningKey(kid, str(named), key)
     implied = _CURVE_ALGORITHM.get(str(jwk.get("crv")))
@@ -104,11 +104,13 @@ def keys_of(jwks: Mapping[str, Any], algorithm: str | None = None) -> Mapping[st
 
 
 def trusted_issuers(path: Path) -> list[TrustedIssuer]:
-    """The issuers of a settings file: a JSON array of objects with `issuer`, `audience`, `jwks` (a JWK Set) and, to narrow
-    what an issuer may say, `categories`, `auth_modes`, `max_lifetime_s`, `scope`. ValueError when one is not as it should."""
-    found = []
+    """The issuers of a settings file: a JSON array of objects with `issuer`, `audience`, `jwks` (a JWK Set) and, to
+    narrow what an issuer may say, `categories`, `auth_modes`, `max_lifetime_s`, `scope`. ValueError for a bad one."""
+    found: list[TrustedIssuer] = []
     for each in json.loads(path.read_text(encoding="utf-8")):
-        narrowed = {name: frozenset(each[name]) for name in ("categories", "auth_modes") if name in each}
+        narrowed: dict[str, Any] = {
+            name: frozenset(each[name]) for name in ("categories", "auth_modes") if name in each
+        }
         chosen = {name: each[name] for name in ("max_lifetime_s", "scope") if name in each}
         found.append(TrustedIssuer(each["issuer"], each["audience"], keys_of(each["jwks"]), **narrowed, **chosen))
     if not found:

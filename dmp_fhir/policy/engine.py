@@ -213,10 +213,10 @@ def _feeding(asked: Asked) -> Decision:
         refusal = _own_document(asked, document, relation)
         if refusal is not None:
             return refusal
-    refusal = first(DEPOSIT_REFUSALS, asked)
-    if refusal is not None:
+    forbidden = first(DEPOSIT_REFUSALS, asked)
+    if forbidden is not None:
         # A caller with a relation sees the record anyway; the others get the coarse answer.
-        return _refused(refusal.ids, refusal.reason, level="action" if relation else "record", public=refusal)
+        return _refused(forbidden.ids, forbidden.reason, level="action" if relation else "record", public=forbidden)
     if asked.action in OWN_DOCUMENT:
         return _permitted((*ids, OWN_RULE_OF[asked.action]), asked, relation)
     blocked = ("AR-42",) if first((BLOCKED,), replace(asked, action=Action.DOC_LIST)) else ()

@@ -159,7 +159,7 @@ def _representatives(rows: list[tuple]) -> tuple[Representative, ...]:
     for person, parameter, code, _, low, high, _ in rows:
         (identifiers if parameter == "identifier" else relations).setdefault(person, set()).add(code)
         periods[person] = (low or 0, high or _FOR_EVER)
-    found = []
+    found: list[Representative] = []
     for person, codes in relations.items():
         if codes & (_PARENTAL | _PROTECTION):
             start, end = periods[person]

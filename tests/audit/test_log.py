@@ -57,9 +57,13 @@ def test_an_act_on_several_things_is_one_event_each(database: Database) -> None:
 
 
 def test_no_act_without_its_trace_and_no_trace_without_its_act(database: Database) -> None:
-    with pytest.raises(RuntimeError), database.transaction() as tx:
-        log.append(tx, READ, CONTEXT, NOW)
-        raise RuntimeError("the act fails")
+    def fails() -> None:
+        with database.transaction() as tx:
+            log.append(tx, READ, CONTEXT, NOW)
+            raise RuntimeError("the act fails")
+
+    with pytest.raises(RuntimeError):
+        fails()
     assert rows(database) == []
 
 
