@@ -164,7 +164,7 @@ class Authored(Condition):
 
     def _one(self, kind: str, identifier: str, scope: Scope) -> Sql:
         d = scope.alias
-        rows = f"SELECT 1 FROM document_author pa WHERE pa.record_id = {d}.record_id AND pa.document_id = {d}.id AND "  # noqa: S608
+        rows = f"SELECT 1 FROM document_author pa WHERE pa.record_id = {d}.record_id AND pa.document_id = {d}.id AND "
         named = f"pa.kind = {scope.bind(f'author_{kind}_kind', kind)}"
         own = f"EXISTS ({rows}{named} AND pa.identifier = {scope.bind(f'author_{kind}', identifier)})"
         if kind != "structure" or self.any_structure:

@@ -133,7 +133,7 @@ def _lists(context: AccessContext, standing: Standing, now_ms: int, scope: Scope
     seen: Sql = documents
     if isinstance(documents, str):
         seen = (
-            "EXISTS (SELECT 1 FROM list_entry pe"  # noqa: S608
+            "EXISTS (SELECT 1 FROM list_entry pe"
             " JOIN document pd ON pd.record_id = pe.record_id AND pd.id = pe.target_id"
             f" WHERE pe.record_id = {scope.alias}.record_id AND pe.list_id = {scope.alias}.id"
             f" AND pe.target_type = 'DocumentReference' AND {documents})"
@@ -174,12 +174,12 @@ def _about_visible(context: AccessContext, standing: Standing, now_ms: int, scop
     inner = Scope("pd", scope.parameters)
     documents = _documents(context, standing, now_ms, inner, Action.DOC_FINDID, even_deleted=True)
     lists = _lists(context, standing, now_ms, Scope("pl", scope.parameters), Action.DOC_FINDID)
-    document = f"EXISTS (SELECT 1 FROM document pd WHERE pd.record_id = {a}.record_id AND pd.id = {a}.entity_id AND "  # noqa: S608
+    document = f"EXISTS (SELECT 1 FROM document pd WHERE pd.record_id = {a}.record_id AND pd.id = {a}.entity_id AND "
     payload = (
-        "EXISTS (SELECT 1 FROM payload pp JOIN document pd ON pd.record_id = pp.record_id AND pd.id = pp.document_id"  # noqa: S608
+        "EXISTS (SELECT 1 FROM payload pp JOIN document pd ON pd.record_id = pp.record_id AND pd.id = pp.document_id"
         f" WHERE pp.record_id = {a}.record_id AND pp.id = {a}.entity_id AND "
     )
-    listed = f"EXISTS (SELECT 1 FROM document_list pl WHERE pl.record_id = {a}.record_id AND pl.id = {a}.entity_id AND "  # noqa: S608
+    listed = f"EXISTS (SELECT 1 FROM document_list pl WHERE pl.record_id = {a}.record_id AND pl.id = {a}.entity_id AND "
     return (
         f"(CASE {a}.entity_type WHEN 'DocumentReference' THEN {document}{_text(documents)})"
         f" WHEN 'Binary' THEN {payload}{_text(documents)}) WHEN 'Bundle' THEN {payload}{_text(documents)})"
