@@ -31,6 +31,7 @@ def create_app(settings: Settings | None = None, clock: Clock = system_clock) ->
     """The WSGI application. The database must be migrated (`dmp-fhir init`)."""
     settings = settings or Settings.from_environment()
     app = Flask("dmp_fhir", static_folder=None)
+    app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
     app.config["SQLALCHEMY_DATABASE_URI"] = schema.sqlalchemy_url(settings.database)
     db.init_app(app)
     app.url_map.merge_slashes = False
@@ -38,10 +39,6 @@ def create_app(settings: Settings | None = None, clock: Clock = system_clock) ->
     app.url_map.redirect_defaults = False
     app.extensions["dmp_fhir"] = build_services(settings, clock)
     app.register_blueprint(blueprint, url_prefix="/fhir")
-    for rule in app.url_map.iter_rules():
-        rule.provide_automatic_options = False
-        if rule.methods:
-            rule.methods.discard("OPTIONS")
     errors.register(app)
     return app
 

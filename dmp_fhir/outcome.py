@@ -1,8 +1,8 @@
 """Refusals and remarks as values, and their FHIR form.
 
-An `Issue` is one remark about a request; a `Refusal` is the whole answer to a request that is not carried out. A refusal is
-built and compared like any value; `Refused` only carries it out of a transaction, so that leaving means rolling back
-(docs/decisions/0002-refusals.md).
+An `Issue` is one remark about a request; a `Refusal` is the whole answer to a request that is not carried out. A
+refusal is built and compared like any value; `Refused` only carries it out of a transaction, so that leaving means
+rolling back (docs/decisions/0002-refusals.md).
 
 OperationOutcome: https://hl7.org/fhir/R4/operationoutcome.html
 """
@@ -66,7 +66,7 @@ class Refusal:
         return operation_outcome(self.issues)
 
 
-class Refused(Exception):  # noqa: N818 - named for what happened to the request
+class Refused(Exception):
     """Carries a `Refusal` out of whatever was under way."""
 
     def __init__(self, refusal: Refusal) -> None:
@@ -121,8 +121,8 @@ def refuse_all(status: int, issues: Iterable[Issue]) -> NoReturn:
 
 
 def not_found(reason: str | None = None, rules: tuple[str, ...] = ()) -> NoReturn:
-    """The uniform 404: one answer for hidden, foreign, deleted and missing (D14, TF-153). `reason` and `rules` only go to
-    the trace."""
+    """The uniform 404: one answer for hidden, foreign, deleted and missing (D14, TF-153). `reason` and `rules` only
+    go to the trace."""
     refuse(
         404,
         "not-found",

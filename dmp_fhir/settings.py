@@ -1,7 +1,7 @@
 """Settings, read once from the environment. A bad one stops the start with a sentence that names it.
 
-Every setting is a field of `Settings` with its environment variable, default and meaning in `describe()`; `docs/settings.md`
-is generated from it.
+Every setting is a field of `Settings` with its environment variable, default and meaning in `describe()`;
+`docs/settings.md` is generated from it.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Settings:
 
     profile: str = _setting(
         "DMP_FHIR_PROFILE",
-        "`development` trusts the sandbox issuer and test identities; `production` refuses to start with anything unsafe",
+        "`development` trusts the sandbox issuer and test identities; `production` refuses to start unsafe",
         "development",
     )
     data_folder: Path = _setting("DMP_FHIR_DATA", "Folder of the database, the documents and the keys", Path("var"))
@@ -48,7 +48,9 @@ class Settings:
         "DMP_FHIR_ISSUERS", "JSON file of trusted token issuers; empty means the sandbox issuer alone (development)", ""
     )
     profile_level: str = _setting(
-        "DMP_FHIR_PROFILE_LEVEL", "`released`, `main` or `mhd`: which edition of the French profiles is required (D1)", "released"
+        "DMP_FHIR_PROFILE_LEVEL",
+        "`released`, `main` or `mhd`: which edition of the French profiles is required (D1)",
+        "released",
     )
     lenient_search: bool = _setting(
         "DMP_FHIR_LENIENT_SEARCH", "Drop unknown search parameters instead of refusing them (D11)", False
@@ -62,7 +64,9 @@ class Settings:
         _one_of(self, "profile", PROFILES)
         _one_of(self, "profile_level", PROFILE_LEVELS)
         if not re.fullmatch(r"https?://[^\s/?#]+(/[^\s?#]*[^\s/?#])?", self.base_url):
-            raise BadSetting(f"DMP_FHIR_BASE_URL: {self.base_url!r} is not an absolute http(s) address without final slash")
+            raise BadSetting(
+                f"DMP_FHIR_BASE_URL: {self.base_url!r} is not an absolute http(s) address without final slash"
+            )
         for name in ("max_body", "max_submission", "max_document", "max_entries"):
             if getattr(self, name) < 1:
                 raise BadSetting(f"{_variable(name)}: must be at least 1")
@@ -126,7 +130,8 @@ def _convert(name: str, variable: str, text: str) -> Any:
 def describe() -> str:
     """The settings as a Markdown table."""
     rows = [
-        f"| `{each.metadata['variable']}` | {_shown(each.default)} | {each.metadata['meaning']} |" for each in fields(Settings)
+        f"| `{each.metadata['variable']}` | {_shown(each.default)} | {each.metadata['meaning']} |"
+        for each in fields(Settings)
     ]
     return "\n".join(["| variable | default | meaning |", "| --- | --- | --- |", *rows]) + "\n"
 

@@ -6,7 +6,8 @@ import logging
 import traceback
 import uuid
 
-from flask import Flask, Response as HttpResponse
+from flask import Flask
+from flask import Response as HttpResponse
 from werkzeug.exceptions import HTTPException
 
 from dmp_fhir.http.fhir import services
@@ -60,7 +61,9 @@ def _unavailable(fault: StoreUnavailable) -> HttpResponse:
 def _own_fault(fault: Exception) -> HttpResponse:
     """Our fault: a number for the client, the place for us, values for nobody (TF-152)."""
     number = uuid.uuid4().hex[:12]
-    frames = " < ".join(f"{each.filename}:{each.lineno}" for each in reversed(traceback.extract_tb(fault.__traceback__)))
+    frames = " < ".join(
+        f"{each.filename}:{each.lineno}" for each in reversed(traceback.extract_tb(fault.__traceback__))
+    )
     logger.error("fault %s: %s at %s", number, type(fault).__name__, frames)
     return _outcome(
         500,

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import re
 import uuid
+from collections.abc import Callable
 from dataclasses import replace
 from urllib.parse import parse_qsl
 
-from flask import Blueprint, Response as HttpResponse, current_app, request
+from flask import Blueprint, current_app, request
+from flask import Response as HttpResponse
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from dmp_fhir.audit import log
@@ -54,7 +56,7 @@ def fhir(path: str) -> HttpResponse:
     return _answer(lambda: _handle(path))
 
 
-def _answer(work) -> HttpResponse:  # type: ignore[no-untyped-def]
+def _answer(work: Callable[[], Response]) -> HttpResponse:
     """Run, and render in the format asked for; a refusal before the dispatcher is rendered too."""
     form = Format.JSON
     try:
@@ -85,7 +87,7 @@ def _request_id() -> str:
     return request.environ["dmp_fhir.request_id"]
 
 
-# --- in ----------------------------------------------------------------------------------------------------------------
+# --- in -------------------------------------------------------------------------------------------
 
 
 def _handle(path: str) -> Response:
@@ -116,7 +118,8 @@ def _identify(asked: Request) -> AccessContext:
 
 
 def _address(path: str) -> Request:
-    """The address, one meaning only (TF-115): Type, Type/id, Type/_search, Type/id/_history, Type/id/_history/version."""
+    """The address, one meaning only (TF-115): Type, Type/id, Type/_search, Type/id/_history,
+    Type/id/_history/version."""
     headers = request.headers
     prefer = preferences(headers.get("Prefer"))
     handling = "handling=" in (headers.get("Prefer") or "")
@@ -135,7 +138,11 @@ def _address(path: str) -> Request:
     steps = path.split("/") if path else []
     if not steps or steps == [""]:
         return _root(asked)
-    if len(steps) > 4 or not _TYPE.fullmatch(steps[0]) or any(not _ID.fullmatch(step.lstrip("_$")) for step in steps[1:]):
+    if (
+        len(steps) > 4
+        or not _TYPE.fullmatch(steps[0])
+        or any(not _ID.fullmatch(step.lstrip("_$")) for step in steps[1:])
+    ):
         not_found()
     asked = replace(asked, resource_type=steps[0], parameters=_pairs(request.query_string))
     if len(steps) == 2 and steps[1].startswith(("_", "$")):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -111,8 +111,9 @@ def trusted_issuers(path: Path) -> list[TrustedIssuer]:
         narrowed: dict[str, Any] = {
             name: frozenset(each[name]) for name in ("categories", "auth_modes") if name in each
         }
+        issuer = TrustedIssuer(each["issuer"], each["audience"], keys_of(each["jwks"]))
         chosen = {name: each[name] for name in ("max_lifetime_s", "scope") if name in each}
-        found.append(TrustedIssuer(each["issuer"], each["audience"], keys_of(each["jwks"]), **narrowed, **chosen))
+        found.append(replace(issuer, **narrowed, **chosen))
     if not found:
         raise ValueError(f"{path} names no issuer")
     return found

@@ -1,4 +1,5 @@
-"""capabilities: the CapabilityStatement, built from what is really wired (TF-160).  https://hl7.org/fhir/R4/http.html#capabilities"""
+"""capabilities: the CapabilityStatement, built from what is really wired (TF-160).
+https://hl7.org/fhir/R4/http.html#capabilities"""
 
 from __future__ import annotations
 
@@ -41,11 +42,11 @@ _INTERACTIONS = (
 )
 _NOTES = {
     "DocumentReference": "Sans status, les documents courants et remplacés sont candidats, jamais les supprimés ; les"
-    " archivés seulement avec isArchived (D13). Un document se dépose par ITI-65 ou ITI-105, change par PATCH de status,"
-    " securityLabel et isArchived. — Without status, current and superseded documents are candidates, deleted ones never;"
-    " archived ones only with isArchived.",
-    "Binary": "Octets du document dans son propre type, ou Binary FHIR. — Bytes of the document in its own type, or a FHIR"
-    " Binary (ITI-68).",
+    " archivés seulement avec isArchived (D13). Un document se dépose par ITI-65 ou ITI-105, change par PATCH de"
+    " status, securityLabel et isArchived. — Without status, current and superseded documents are candidates, deleted ones"
+    " never; archived ones only with isArchived.",
+    "Binary": "Octets du document dans son propre type, ou Binary FHIR. — Bytes of the document in its own type, or"
+    " a FHIR Binary (ITI-68).",
     "Bundle": "Document FHIR déposé par ITI-65. — FHIR document deposited by ITI-65.",
 }
 
@@ -71,7 +72,10 @@ def _statement(base_url: str) -> Tree:
         "fhirVersion": "4.0.1",
         "format": ["application/fhir+json", "application/fhir+xml", "json", "xml"],
         "patchFormat": ["application/json-patch+json", "application/xml-patch+xml", "application/fhir+json"],
-        "implementationGuide": [f"{PDSM}/ImplementationGuide/ans.fhir.fr.pdsm", f"{MHD}/ImplementationGuide/ihe.iti.mhd"],
+        "implementationGuide": [
+            f"{PDSM}/ImplementationGuide/ans.fhir.fr.pdsm",
+            f"{MHD}/ImplementationGuide/ihe.iti.mhd",
+        ],
         "rest": [
             {
                 "mode": "server",

@@ -28,7 +28,7 @@ def require_match(request: Request, version: int) -> None:
         refuse(
             400,
             "value",
-            "L'en-tête If-Match doit nommer une version, par exemple W/\"3\".",
+            'L\'en-tête If-Match doit nommer une version, par exemple W/"3".',
             'The If-Match header must name one version, for example W/"3".',
         )
     if int(match[1]) != version:

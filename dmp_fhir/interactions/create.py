@@ -21,13 +21,12 @@ from dmp_fhir.registry.columns import consent_columns
 from dmp_fhir.registry.consents import consequences
 from dmp_fhir.registry.identifiers import UNIQUE_ID, Owner, claim, key_of, owner_of
 from dmp_fhir.registry.records import create_record, designator_of
-from dmp_fhir.registry.shelves import current, put_new
+from dmp_fhir.registry.shelves import DIRECTORY_TYPES, current, put_new
 from dmp_fhir.registry.versions import Found, new_id
 from dmp_fhir.store.tables import DIRECTORY
 
 Tree = dict[str, Any]
 
-DIRECTORY_TYPES = frozenset({"Practitioner", "PractitionerRole", "Organization", "Device"})
 # Who the directory knows once: their national identifier has one owner.
 _NATIONAL = {"Practitioner": IDNPS, "Organization": IDNST}
 # The element that names the record of what is around a patient.
@@ -35,7 +34,8 @@ RECORD_ELEMENT = {"RelatedPerson": "patient", "CareTeam": "subject", "Consent": 
 
 
 def create(gate: Writing, request: Request) -> Response:
-    """POST [type]. With If-None-Exist, the existing resource is answered instead; a unique constraint decides (TF-186)."""
+    """POST [type]. With If-None-Exist, the existing resource is answered instead; a unique constraint decides
+    (TF-186)."""
     tree = request.tree or {}
     resource_type = tree["resourceType"]
     condition = _condition(request)
@@ -52,11 +52,12 @@ def create(gate: Writing, request: Request) -> Response:
     return answer_written(request, found, 201)
 
 
-# --- If-None-Exist -----------------------------------------------------------------------------------------------------
+# --- If-None-Exist --------------------------------------------------------------------------------
 
 
 def _condition(request: Request) -> str | None:
-    """The identifier of `If-None-Exist: identifier=system|value`, the one condition that a unique constraint can hold."""
+    """The identifier of `If-None-Exist: identifier=system|value`, the one condition that a unique constraint can
+    hold."""
     if request.if_none_exist is None:
         return None
     pairs = parse_qsl(request.if_none_exist.strip().lstrip("?"), keep_blank_values=True)
@@ -96,7 +97,7 @@ def _existing(gate: Writing, resource_type: str, key: str) -> tuple[str, Found] 
     return (owner.record_id, found) if found and found.method != "DELETE" else None
 
 
-# --- by type -----------------------------------------------------------------------------------------------------------
+# --- by type --------------------------------------------------------------------------------------
 
 
 def _create_patient(gate: Writing, tree: Tree) -> tuple[Found, str]:
@@ -138,7 +139,7 @@ def with_patient(tree: Tree, record_id: str) -> Tree:
 def _create_around(gate: Writing, tree: Tree) -> tuple[Found, str]:
     record_id = record_of(gate, tree)
     decision = gate.permit(Action.PARTY_WRITE, record_id)
-    assert record_id is not None  # noqa: S101 - the policy refuses what is not there
+    assert record_id is not None
     found = put_new(gate.tx, record_id, with_patient(tree, record_id) | {"id": new_id()}, gate.instant(record_id))
     gate.rights_changed(record_id)
     gate.did("create", "C", record_id, found, decision=decision)
@@ -148,7 +149,7 @@ def _create_around(gate: Writing, tree: Tree) -> tuple[Found, str]:
 def _create_consent(gate: Writing, tree: Tree) -> tuple[Found, str]:
     record_id = record_of(gate, tree)
     decision = gate.permit(Action.CONSENT_WRITE, record_id, target=consent_target(tree))
-    assert record_id is not None  # noqa: S101 - the policy refuses what is not there
+    assert record_id is not None
     stored = with_patient(tree, record_id) | {"id": new_id()}
     instant = gate.instant(record_id)
     found = put_new(gate.tx, record_id, stored, instant)
@@ -189,7 +190,7 @@ def _create_list(gate: Writing, tree: Tree) -> tuple[Found, str]:
         refuse_all(422, issues)
     record_id = record_of(gate, tree)
     gate.permit(Action.FOLDER_WRITE, record_id)
-    assert record_id is not None  # noqa: S101 - the policy refuses what is not there
+    assert record_id is not None
     return create_folder(gate, record_id, tree, new_id()), record_id
 
 

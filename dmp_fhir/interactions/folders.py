@@ -58,7 +58,8 @@ def _list_of(gate: Writing, record_id: str, key: str | None) -> str | None:
 def replace_folder(
     gate: Writing, record_id: str, tree: Tree, list_id: str, place: str = "List.", request: Request | None = None
 ) -> Found:
-    """A new version of a folder, by its depositor or by somebody who reads the record. A submission set never changes."""
+    """A new version of a folder, by its depositor or by somebody who reads the record. A submission set never
+    changes."""
     known = depositor_of(gate.reader, record_id, list_id)
     visible = current(gate.reader, record_id, "List", list_id, gate.predicates(record_id)["List"])
     own = known is not None and known[1:] == depositor(gate.context)

@@ -1,8 +1,8 @@
 """The gate: the one way from a request to the database.
 
-A gate belongs to one database transaction. It knows the caller's standing in each record it opens, asks the policy, hands
-out the predicates that every query carries, and collects the acts to be traced. Writes are traced in their own transaction;
-a read answers only once its trace is durable (design decision 5).
+A gate belongs to one database transaction. It knows the caller's standing in each record it opens, asks the policy,
+hands out the predicates that every query carries, and collects the acts to be traced. Writes are traced in their
+own transaction; a read answers only once its trace is durable (design decision 5).
 """
 
 from __future__ import annotations
@@ -131,8 +131,8 @@ class Gate:
 
 
 class Writing(Gate):
-    """Writing, under the rights of one caller. The first look at a record locks it until the end of the transaction, and its
-    clock gives the instant of everything written in it."""
+    """Writing, under the rights of one caller. The first look at a record locks it until the end of the
+    transaction, and its clock gives the instant of everything written in it."""
 
     reader: Transaction
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 from typing import Any
 
 from dmp_fhir.canonicals import PROFILE_COMPREHENSIVE, PROFILE_FOLDER, PROFILE_SUBMISSION_SET
+from dmp_fhir.instants import instant_text
 from dmp_fhir.interactions.conditions import etag
 from dmp_fhir.interactions.folders import create_folder, folder_named, known_folder, replace_folder
 from dmp_fhir.interactions.gate import Writing
 from dmp_fhir.interactions.references import document_named, one_record, patient_designators, rewritten
 from dmp_fhir.interactions.submitting import Receipt, submit
-from dmp_fhir.instants import instant_text
 from dmp_fhir.outcome import Issue, error, not_found, operation_outcome, refuse, refuse_all
 from dmp_fhir.policy.actions import Action
 from dmp_fhir.profiles.document import document_issues
@@ -34,7 +34,7 @@ def provide(gate: Writing, bundle: Tree) -> list[Tree]:
     _refuse_errors(submission.issues)
     record_id = one_record(gate, _mentions(submission, base_url))
     gate.permit(Action.DOC_CREATE, record_id)
-    assert record_id is not None  # noqa: S101 - the policy refuses what is not there
+    assert record_id is not None
     remarks = submission.issues + _issues(submission, level)
     _refuse_errors(remarks)
     receipt = submit(gate, record_id, submission, _folder_addresses(gate, record_id, submission))
@@ -122,7 +122,7 @@ def _check_patches(gate: Writing, record_id: str, submission: Submission, receip
         if not (supersedes and named):
             issue = error(
                 "business-rule",
-                "Dans un lot, PATCH ne fait que passer à superseded un document remplacé (relatesTo replaces) par le lot.",
+                "Dans un lot, PATCH passe seulement à superseded un document que le lot remplace (relatesTo replaces).",
                 "In a lot, PATCH only sets to superseded a document that the lot replaces (relatesTo replaces).",
                 expression=f"Bundle.entry[{n}]",
                 rule="LOT-15",

@@ -1,7 +1,7 @@
 """Retrieve Document [ITI-68], PDSm flux 07 and 08, DMP TD3.2.  https://profiles.ihe.net/ITI/MHD/ITI-68.html
 
-A Binary answers with the raw bytes in the document's own type, or as a FHIR Binary when FHIR is asked for; a FHIR document
-answers as its Bundle. Rights are those of the DocumentReference, now (engineering decision 5).
+A Binary answers with the raw bytes in the document's own type, or as a FHIR Binary when FHIR is asked for; a FHIR
+document answers as its Bundle. Rights are those of the DocumentReference, now (engineering decision 5).
 """
 
 from __future__ import annotations
@@ -46,7 +46,9 @@ def retrieve(gate: Gate) -> Response:
 def _answer(gate: Gate, payload: Payload, content: bytes) -> Response:
     if payload.resource_type == "Bundle":
         return Response(200, json=content)
-    if wants_fhir(gate.exchange.request.accept, dict(gate.exchange.request.parameters).get("_format"), payload.content_type):
+    if wants_fhir(
+        gate.exchange.request.accept, dict(gate.exchange.request.parameters).get("_format"), payload.content_type
+    ):
         tree = {
             "resourceType": "Binary",
             "id": payload.id,

@@ -12,8 +12,8 @@ Tree = dict[str, Any]
 class Request:
     """One act asked for: a request, or one entry of a batch or transaction.
 
-    `tree` is the parsed resource, when the body is one; `body` and `content_type` are for patches. `parameters` are search
-    parameters in the order sent. Conditions are header values as received, None when absent.
+    `tree` is the parsed resource, when the body is one; `body` and `content_type` are for patches. `parameters` are
+    search parameters in the order sent. Conditions are header values as received, None when absent.
     """
 
     method: str
@@ -37,8 +37,8 @@ class Request:
 
 @dataclass(slots=True)
 class Response:
-    """An answer. At most one of `json` (resource bytes as stored), `tree` (a resource) and `content` (a document in its own
-    type) is set. `last_modified` is in milliseconds."""
+    """An answer. At most one of `json` (resource bytes as stored), `tree` (a resource) and `content` (a document in
+    its own type) is set. `last_modified` is in milliseconds."""
 
     status: int
     json: bytes | None = None

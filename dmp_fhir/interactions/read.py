@@ -14,12 +14,11 @@ from dmp_fhir.instants import instant_text
 from dmp_fhir.interactions.conditions import answer_found, etag
 from dmp_fhir.interactions.gate import Gate
 from dmp_fhir.interactions.messages import Response
-from dmp_fhir.interactions.search import DIRECTORY_TYPES
 from dmp_fhir.outcome import not_found, refuse
 from dmp_fhir.policy.actions import Action
 from dmp_fhir.policy.engine import Decision
 from dmp_fhir.registry.search.lists import visible_entries, without_hidden_entries
-from dmp_fhir.registry.shelves import SHELVES, audit_event, current
+from dmp_fhir.registry.shelves import DIRECTORY_TYPES, SHELVES, audit_event, current
 from dmp_fhir.registry.versions import Found, home_of, version_of, versions_of
 from dmp_fhir.store.tables import DIRECTORY
 

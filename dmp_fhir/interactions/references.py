@@ -65,7 +65,9 @@ def rewritten(value: Any, addresses: Mapping[str, str]) -> Any:
     """A tree in which references to addresses of the lot are references to what they became."""
     if isinstance(value, dict):
         return {
-            name: addresses.get(each, each) if name == "reference" and isinstance(each, str) else rewritten(each, addresses)
+            name: addresses.get(each, each)
+            if name == "reference" and isinstance(each, str)
+            else rewritten(each, addresses)
             for name, each in value.items()
         }
     if isinstance(value, list):
@@ -74,8 +76,8 @@ def rewritten(value: Any, addresses: Mapping[str, str]) -> Any:
 
 
 def document_named(gate: Gate, record_id: str, reference: Tree) -> StoredDocument | None:
-    """The document of the record that a reference names, by id or by identifier; None when there is none, or when it was
-    deleted. Rights are the caller's to check."""
+    """The document of the record that a reference names, by id or by identifier; None when there is none, or when
+    it was deleted. Rights are the caller's to check."""
     text = reference.get("reference", "").removeprefix(f"{gate.exchange.base_url}/")
     identifier = reference.get("identifier", {})
     document = None

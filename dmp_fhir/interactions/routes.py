@@ -137,7 +137,11 @@ def route_write(gate: Writing, request: Request) -> Response:
     if request.method == "PATCH":
         return td33_update.patch(gate, request)
     if request.method == "DELETE":
-        return td33_update.delete(gate, request) if request.resource_type == "DocumentReference" else update.delete_party(gate, request)
+        return (
+            td33_update.delete(gate, request)
+            if request.resource_type == "DocumentReference"
+            else update.delete_party(gate, request)
+        )
     _check_body(request)
     return create(gate, request) if request.method == "POST" else update.update(gate, request)
 

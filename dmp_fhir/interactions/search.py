@@ -1,6 +1,7 @@
 """Searching: FHIR search-type, and with it ITI-66 (lists), ITI-67 (documents) and TD0.2 (the record itself).
 
-https://hl7.org/fhir/R4/search.html, https://profiles.ihe.net/ITI/MHD/ITI-66.html, https://profiles.ihe.net/ITI/MHD/ITI-67.html
+https://hl7.org/fhir/R4/search.html, https://profiles.ihe.net/ITI/MHD/ITI-66.html,
+https://profiles.ihe.net/ITI/MHD/ITI-67.html
 """
 
 from __future__ import annotations
@@ -23,11 +24,11 @@ from dmp_fhir.registry.search.execute import Cursor, Page, Scope, execute
 from dmp_fhir.registry.search.links import self_link
 from dmp_fhir.registry.search.parse import parse
 from dmp_fhir.registry.search.query import Criterion, PatientByIdentifier, SearchQuery, TokenValue
+from dmp_fhir.registry.shelves import DIRECTORY_TYPES
 from dmp_fhir.registry.versions import Found
 from dmp_fhir.store.tables import DIRECTORY
 
 PAGE = "_page"
-DIRECTORY_TYPES = frozenset({"Practitioner", "PractitionerRole", "Organization", "Device"})
 _PATIENT_SIDE = frozenset({"PATIENT", "REPRESENTANT", "AIDANT"})
 _OPERATORS = frozenset({"SUPPORT", "AM_SYSTEM"})
 _ACTIONS = {
@@ -81,7 +82,13 @@ def _parameters(gate: Gate, resource_type: str) -> tuple[list[tuple[str, str]], 
         )
     state = gate.exchange.services.page_links.open(tokens[0], caller=caller_of(gate.context), now_ms=gate.now)
     if state["type"] != resource_type:
-        refuse(400, "invalid", "Ce lien est celui d'une autre recherche.", "This link belongs to another search.", rule="TF-014")
+        refuse(
+            400,
+            "invalid",
+            "Ce lien est celui d'une autre recherche.",
+            "This link belongs to another search.",
+            rule="TF-014",
+        )
     return [(name, value) for name, value in state["used"]], Cursor.of(state["cursor"])
 
 
@@ -90,13 +97,14 @@ def caller_of(context: AccessContext) -> str:
     return "|".join((context.actor_category, context.actor_id, context.client_id or ""))
 
 
-# --- which record ------------------------------------------------------------------------------------------------------
+# --- which record ---------------------------------------------------------------------------------
 
 
 def _record(gate: Gate, query: SearchQuery) -> str | None:
     """The record the search runs in, DIRECTORY for people of no record, None when there is none to find.
 
-    D12: a search names its patient, except by document identifier; patients and representatives search their own record.
+    D12: a search names its patient, except by document identifier; patients and representatives search their own
+    record.
     """
     if query.resource_type in DIRECTORY_TYPES:
         return DIRECTORY
@@ -166,7 +174,7 @@ def _run(gate: Gate, query: SearchQuery, record_id: str | None, cursor: Cursor |
     return execute(gate.reader, query, Scope(record_id, predicates), cursor)
 
 
-# --- the answer --------------------------------------------------------------------------------------------------------
+# --- the answer -----------------------------------------------------------------------------------
 
 
 def _bundle(gate: Gate, query: SearchQuery, page: Page, remarks: list[Issue]) -> bytes:
@@ -178,9 +186,9 @@ def _bundle(gate: Gate, query: SearchQuery, page: Page, remarks: list[Issue]) ->
             state: dict[str, Any] = {"type": query.resource_type, "used": query.used, "cursor": cursor.state()}
             sealed = gate.exchange.services.page_links.seal(state, caller=caller_of(gate.context), now_ms=gate.now)
             links.append({"relation": relation, "url": f"{base_url}/{query.resource_type}?{PAGE}={sealed}"})
-    head = {"resourceType": "Bundle", "id": str(uuid.uuid4()), "type": "searchset"}
+    head: dict[str, Any] = {"resourceType": "Bundle", "id": str(uuid.uuid4()), "type": "searchset"}
     if page.total is not None:
-        head |= {"total": page.total}
+        head["total"] = page.total
     entries = [_entry(base_url, each, b"match") for each in page.matches]
     entries += [_entry(base_url, each, b"include") for each in page.included]
     if remarks:

@@ -1,7 +1,7 @@
 """Depositing a lot in a record: what ITI-65 and ITI-105 have in common.
 
-All or nothing (TF-181). The same lot again is answered as done, with what exists (D17). A replacement supersedes what it
-replaces, with or without the PATCH entry of MHD (D9), and inherits the patient's masks (AR-71).
+All or nothing (TF-181). The same lot again is answered as done, with what exists (D17). A replacement supersedes
+what it replaces, with or without the PATCH entry of MHD (D9), and inherits the patient's masks (AR-71).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NoReturn
 
 import pybase64
 
@@ -64,10 +64,12 @@ class Receipt:
 def submit(
     gate: Writing, record_id: str, submission: Submission, folders: Mapping[str, str] = MappingProxyType({})
 ) -> Receipt:
-    """Deposit a lot that is consistent and valid, under the rights of the caller. `folders` are the addresses (`List/id`) of
-    the folders of the lot by full URL."""
+    """Deposit a lot that is consistent and valid, under the rights of the caller. `folders` are the addresses
+    (`List/id`) of the folders of the lot by full URL."""
     digests = [_content_digest(document) for document in submission.documents]
-    prints = [document_fingerprint(each.tree, digest) for each, digest in zip(submission.documents, digests, strict=True)]
+    prints = [
+        document_fingerprint(each.tree, digest) for each, digest in zip(submission.documents, digests, strict=True)
+    ]
     known = [
         _known(gate, record_id, document, fingerprint)
         for document, fingerprint in zip(submission.documents, prints, strict=True)
@@ -95,7 +97,7 @@ def submit(
     return receipt
 
 
-# --- resubmission ------------------------------------------------------------------------------------------------------
+# --- resubmission ---------------------------------------------------------------------------------
 
 
 def _content_digest(document: SubmittedDocument) -> bytes:
@@ -106,8 +108,8 @@ def _content_digest(document: SubmittedDocument) -> bytes:
 
 
 def _known(gate: Writing, record_id: str, document: SubmittedDocument, fingerprint: bytes) -> StoredDocument | None:
-    """The document that was deposited before with the same uniqueId and content; 409 when the content differs. The answer is
-    the same when the first belongs to a record that the caller can't see (TF-183)."""
+    """The document that was deposited before with the same uniqueId and content; 409 when the content differs. The
+    answer is the same when the first belongs to a record that the caller can't see (TF-183)."""
     key = key_of(document.tree.get("masterIdentifier", {}))
     owner = owner_of(gate.reader, UNIQUE_ID, key) if key else None
     if owner is None:
@@ -119,7 +121,7 @@ def _known(gate: Writing, record_id: str, document: SubmittedDocument, fingerpri
     _refuse_duplicate(f"{_place(document.entry)}masterIdentifier", "XDSNonIdenticalHash")
 
 
-def _refuse_duplicate(expression: str, xds: str) -> Any:
+def _refuse_duplicate(expression: str, xds: str) -> NoReturn:
     refuse(
         409,
         "duplicate",
@@ -156,7 +158,9 @@ def _already_done(
     else:
         same = owner.record_id == record_id and owner.fingerprint == set_fingerprint(submission.set_tree)
         if not (same and complete):
-            _refuse_duplicate(f"Bundle.entry[{submission.set_entry}].resource.identifier", "XDSDuplicateUniqueIdInRegistry")
+            _refuse_duplicate(
+                f"Bundle.entry[{submission.set_entry}].resource.identifier", "XDSDuplicateUniqueIdInRegistry"
+            )
         set_id = owner.resource_id
     found = current(gate.reader, record_id, "List", set_id)
     if found is None:
@@ -181,7 +185,7 @@ def _again(gate: Writing, stored: StoredDocument) -> Deposited:
     return Deposited(found, (payload.resource_type, payload.id), False, [remark])
 
 
-# --- deposit -----------------------------------------------------------------------------------------------------------
+# --- deposit --------------------------------------------------------------------------------------
 
 
 def _deposit(
@@ -232,7 +236,7 @@ def _deposit(
 
 def _may_deposit(gate: Writing, record_id: str, tree: Tree, authors: list[tuple[str, str]]) -> Decision:
     """The decision on this very document (AR-39, AR-73, AR-93): any refusal is a record-level one."""
-    coding = next(iter(tree.get("type", {}).get("coding", [])), {})
+    coding: Tree = next(iter(tree.get("type", {}).get("coding", [])), {})
     facts = DocumentFacts(
         type_system=coding.get("system"),
         type_code=coding.get("code"),
@@ -279,7 +283,7 @@ def _require_member(gate: Writing, record_id: str, receipt: Receipt, entry: Tree
     require_known(gate, record_id, entry["item"], expression)
 
 
-# --- relations ---------------------------------------------------------------------------------------------------------
+# --- relations ------------------------------------------------------------------------------------
 
 
 def _relations(
@@ -305,8 +309,8 @@ def _relations(
 
 
 def _replaceable(gate: Writing, record_id: str, reference: Tree, expression: str) -> StoredDocument:
-    """Only its author replaces a current document of the same record; what the caller may not replace is answered like what
-    is not there (TF-034), an already superseded one with 409 (TF-187)."""
+    """Only its author replaces a current document of the same record; what the caller may not replace is answered
+    like what is not there (TF-034), an already superseded one with 409 (TF-187)."""
     target = document_named(gate, record_id, reference)
     decision = gate.decide(Action.DOC_REPLACE, record_id, target.facts) if target else None
     if target is None or decision is None or not decision.permit:
@@ -334,7 +338,7 @@ def require_known(gate: Writing, record_id: str, reference: Tree, expression: st
     return target
 
 
-def _refuse_relation(expression: str, xds: str, decision: Decision | None) -> Any:
+def _refuse_relation(expression: str, xds: str, decision: Decision | None) -> NoReturn:
     issue = Issue(
         "error",
         "business-rule",

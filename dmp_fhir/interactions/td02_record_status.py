@@ -1,7 +1,8 @@
 """TD0.2: does the record exist, is it open, and what is the caller's own authorisation (AR-14).
 
-`GET Patient?identifier=`: the status of the record is `Patient.active`, its closing the extension dmp-fermeture. The caller's
-own status (NON_EXISTE, VALIDE, EXPIRE, INTERDIT) belongs to the answer, not to the Patient: an outcome entry carries it.
+`GET Patient?identifier=`: the status of the record is `Patient.active`, its closing the extension dmp-fermeture.
+The caller's own status (NON_EXISTE, VALIDE, EXPIRE, INTERDIT) belongs to the answer, not to the Patient: an outcome
+entry carries it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Metadata update of a document: PDSm flux 03 and 04, DMP TD3.3a to d; and its logical deletion by DELETE (D3).
 
-Only status, securityLabel and isArchived change (D4). Each effect of a patch is an act of its own for the policy: masking,
-showing to the patient, archiving, deleting. The patch is read, checked and applied by hand: no patch engine runs (TF-122).
+Only status, securityLabel and isArchived change (D4). Each effect of a patch is an act of its own for the policy:
+masking, showing to the patient, archiving, deleting. The patch is read, checked and applied by hand: no patch
+engine runs (TF-122).
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from dmp_fhir.registry.documents import StoredDocument, amend_document, is_archi
 from dmp_fhir.registry.identifiers import UNIQUE_ID, key_of, owner_of
 from dmp_fhir.registry.labels import is_confidentiality, labels, mask_of, masks_of
 from dmp_fhir.registry.records import find_record
-from dmp_fhir.registry.search.query import PatientByIdentifier, PatientById
+from dmp_fhir.registry.search.query import PatientById, PatientByIdentifier
 from dmp_fhir.registry.shelves import current
 from dmp_fhir.registry.versions import Found, home_of
 from dmp_fhir.wire.changes import Change
@@ -65,7 +66,7 @@ def delete(gate: Writing, request: Request) -> Response:
     return Response(204)
 
 
-# --- which document ----------------------------------------------------------------------------------------------------
+# --- which document -------------------------------------------------------------------------------
 
 
 def _document(gate: Writing, request: Request) -> StoredDocument:
@@ -129,7 +130,7 @@ def _as_found(gate: Writing, document: StoredDocument) -> Found:
     return found or not_found()
 
 
-# --- applying ----------------------------------------------------------------------------------------------------------
+# --- applying -------------------------------------------------------------------------------------
 
 
 def _apply(tree: Tree, change: Change) -> Tree:
@@ -216,8 +217,8 @@ def _relabelled(present: list[Tree], change: Change) -> list[Tree]:
 
 
 def _after_normal(present: list[Tree], replaced: Tree) -> frozenset[str]:
-    """Masks left after a label became `N`: the guide lifts a mask by writing N over the first label (TD3.3a, TD3.3b). With
-    several masks that would not say which one."""
+    """Masks left after a label became `N`: the guide lifts a mask by writing N over the first label (TD3.3a,
+    TD3.3b). With several masks that would not say which one."""
     masks = masks_of(present)
     if mask_of(replaced):
         return masks - {mask_of(replaced) or ""}
@@ -232,7 +233,7 @@ def _after_normal(present: list[Tree], replaced: Tree) -> frozenset[str]:
     return frozenset()
 
 
-# --- what the change amounts to ----------------------------------------------------------------------------------------
+# --- what the change amounts to -------------------------------------------------------------------
 
 
 def _actions(before: Tree, after: Tree) -> list[Action]:

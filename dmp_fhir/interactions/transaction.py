@@ -1,7 +1,8 @@
 """batch and transaction.  https://hl7.org/fhir/R4/http.html#transaction
 
-A transaction that provides documents is ITI-65; any other one is plain FHIR: all its writes in one database transaction, or
-none. A batch is a series of requests of the same caller, each decided, answered and traced as if sent alone (TF-032).
+A transaction that provides documents is ITI-65; any other one is plain FHIR: all its writes in one database
+transaction, or none. A batch is a series of requests of the same caller, each decided, answered and traced as if
+sent alone (TF-032).
 """
 
 from __future__ import annotations
@@ -13,13 +14,13 @@ from urllib.parse import parse_qsl
 
 import orjson
 
+from dmp_fhir.instants import instant_text
 from dmp_fhir.interactions.gate import Writing, writing
 from dmp_fhir.interactions.iti65_provide import provide
 from dmp_fhir.interactions.messages import Request, Response
 from dmp_fhir.interactions.references import rewritten
 from dmp_fhir.interactions.routes import route_read, route_write
 from dmp_fhir.interactions.services import Exchange
-from dmp_fhir.instants import instant_text
 from dmp_fhir.outcome import error, refuse, refuse_all
 from dmp_fhir.profiles.submission import is_submission
 from dmp_fhir.wire.json import dump_json
@@ -170,7 +171,8 @@ def _request(entry: Tree, where: str) -> Request:
         refuse(
             400,
             "value",
-            f"Adresse ou méthode inconnue : {asked['method']} {asked['url']}. Attendu : Type, Type/id ou Type?critères.",
+            f"Adresse ou méthode inconnue : {asked['method']} {asked['url']}."
+            " Attendu : Type, Type/id ou Type?critères.",
             f"Unknown address or method: {asked['method']} {asked['url']}. Expected: Type, Type/id or Type?criteria.",
             expression=f"{where}.request.url",
         )

@@ -1,6 +1,7 @@
 """update, and delete of people.  https://hl7.org/fhir/R4/http.html#update, #delete
 
-Documents change by PATCH only (PDSm flux 03), submission sets never; ids are given by the server, so an update never creates.
+Documents change by PATCH only (PDSm flux 03), submission sets never; ids are given by the server, so an update
+never creates.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from typing import Any
 
 from dmp_fhir.canonicals import PROFILE_FOLDER
 from dmp_fhir.interactions.conditions import answer_written, require_match
-from dmp_fhir.interactions.create import DIRECTORY_TYPES, consent_target, record_of, with_patient
+from dmp_fhir.interactions.create import consent_target, record_of, with_patient
 from dmp_fhir.interactions.folders import replace_folder
 from dmp_fhir.interactions.gate import Writing
 from dmp_fhir.interactions.messages import Request, Response
@@ -19,7 +20,7 @@ from dmp_fhir.policy.refusals import refuse_record
 from dmp_fhir.profiles.requirements import requirement_issues
 from dmp_fhir.registry.consents import consequences
 from dmp_fhir.registry.records import update_record
-from dmp_fhir.registry.shelves import current, put_next
+from dmp_fhir.registry.shelves import DIRECTORY_TYPES, current, put_next
 from dmp_fhir.registry.versions import Found, home_of
 from dmp_fhir.store.tables import DIRECTORY
 from dmp_fhir.wire.json import parse_json
@@ -39,7 +40,9 @@ def update(gate: Writing, request: Request) -> Response:
         not_found()
     if resource_type == "List":
         return answer_written(request, _update_folder(gate, record_id, tree, request), 200)
-    return answer_written(request, _UPDATERS.get(resource_type, _update_in_directory)(gate, record_id, tree, request), 200)
+    return answer_written(
+        request, _UPDATERS.get(resource_type, _update_in_directory)(gate, record_id, tree, request), 200
+    )
 
 
 def _check_id(tree: Tree, request: Request) -> None:

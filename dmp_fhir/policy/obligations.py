@@ -8,7 +8,7 @@ from dmp_fhir.policy.relation import PATIENT_SIDE, PERMITS, Relation
 from dmp_fhir.policy.rules.base import Asked
 
 AUDIT = "AUDIT"
-AUDIT_SECRET = "AUDIT_SECRET"  # noqa: S105 - the name of an obligation
+AUDIT_SECRET = "AUDIT_SECRET"
 NOTIFY_PATIENT = "NOTIFY_PATIENT"
 NOTIFY_MT = "NOTIFY_MT"
 NOTIFY_FIRST_ACCESS = "NOTIFY_FIRST_ACCESS"

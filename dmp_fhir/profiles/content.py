@@ -94,8 +94,8 @@ def _hash_issues(text: str, content: bytes, expression: str) -> list[Issue]:
 
 
 def fhir_document_issues(attachment: Tree, expression: str) -> list[Issue]:
-    """A FHIR document is sent as a Bundle, not as bytes: MHD asks to leave size and hash out, PDSm to give them. What the
-    client computed can't be checked, the registry puts those of the bytes it serves."""
+    """A FHIR document is sent as a Bundle, not as bytes: MHD asks to leave size and hash out, PDSm to give them.
+    What the client computed can't be checked, the registry puts those of the bytes it serves."""
     if "size" not in attachment and "hash" not in attachment:
         return []
     return [

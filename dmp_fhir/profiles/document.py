@@ -16,7 +16,12 @@ Tree = dict[str, Any]
 
 def document_issues(tree: Tree, level: str, expression: str) -> list[Issue]:
     """`level` is the profile level of the settings (D1); `expression` the FHIRPath of the resource."""
-    return [*_status(tree, expression), *_type(tree, level, expression), *_language(tree, level, expression), *_period(tree, expression)]
+    return [
+        *_status(tree, expression),
+        *_type(tree, level, expression),
+        *_language(tree, level, expression),
+        *_period(tree, expression),
+    ]
 
 
 def _status(tree: Tree, expression: str) -> list[Issue]:

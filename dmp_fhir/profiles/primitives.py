@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 from dmp_fhir.wire.json import Digits
 
 PARIS = ZoneInfo("Europe/Paris")
-_UTC = timezone.utc  # noqa: UP017 - the same object under its old name
+_UTC = timezone.utc
 _EPOCH = datetime(1970, 1, 1, tzinfo=_UTC)
 _DAY = 86_400_000
 LONGEST_STRING = 1_048_576

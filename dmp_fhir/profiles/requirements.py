@@ -1,7 +1,8 @@
-"""What each profile requires of an element, as data: path, cardinality, and the edition of the guides that asks for it (D1).
+"""What each profile requires of an element, as data: path, cardinality, and the edition of the guides that asks for
+it (D1).
 
-Rows marked MHD come from IHE MHD 4.2 Comprehensive, RELEASED from PDSm 3.1.1, MAIN from the unreleased branch of PDSm.
-At the default level the rows of MAIN are warnings; at level `mhd` those of PDSm are information.
+Rows marked MHD come from IHE MHD 4.2 Comprehensive, RELEASED from PDSm 3.1.1, MAIN from the unreleased branch of
+PDSm. At the default level the rows of MAIN are warnings; at level `mhd` those of PDSm are information.
 https://interop.esante.gouv.fr/ig/fhir/pdsm/ and https://profiles.ihe.net/ITI/MHD/
 """
 
@@ -189,8 +190,8 @@ def _issue(each: Requirement, severity: str, profile: str, where: str, values: l
 
 
 def _values(tree: Tree, path: str, expression: str) -> Iterator[tuple[str, list[Any]]]:
-    """For each parent of the last step of `path`: the FHIRPath of the element and its values there. An absent parent has
-    its own requirement, if any."""
+    """For each parent of the last step of `path`: the FHIRPath of the element and its values there. An absent
+    parent has its own requirement, if any."""
     *parents, last = path.split(".")
     nodes: list[tuple[str, Any]] = [(expression, tree)]
     for step in parents:

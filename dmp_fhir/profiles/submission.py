@@ -1,6 +1,7 @@
 """A lot of documents as a whole: what an ITI-65 bundle must be beyond its resources.
 
-https://profiles.ihe.net/ITI/MHD/ITI-65.html#2365412-message-semantics. Rules LOT-01 … LOT-17 are ours, each in one place.
+https://profiles.ihe.net/ITI/MHD/ITI-65.html#2365412-message-semantics. Rules LOT-01 … LOT-17 are ours, each in one
+place.
 """
 
 from __future__ import annotations
@@ -256,11 +257,13 @@ class _Reading:
 
     def _check_membership(self, submission: Submission) -> None:
         listed = Counter(entry.get("item", {}).get("reference", "") for entry in submission.set_tree.get("entry", []))
-        for each in (*submission.documents, *submission.folders):
+        members: list[SubmittedDocument | SubmittedFolder] = [*submission.documents, *submission.folders]
+        for each in members:
             if listed.get(each.full_url, 0) != 1 or not each.full_url:
                 self.refuse(
                     "business-rule",
-                    "Chaque fiche et chaque classeur du lot figure une fois dans les entrées (entry.item) du lot de soumission.",
+                    "Chaque fiche et chaque classeur du lot figure une fois parmi les entrées (entry.item) du lot de"
+                    " soumission.",
                     "Each DocumentReference and folder of the lot stands once among the entries (entry.item) of the"
                     " submission set.",
                     f"Bundle.entry[{each.entry}]",

@@ -23,8 +23,8 @@ def consequences(tx: Transaction, record_id: str, consent: Tree, instant: int) -
 
 
 def _revoke_blocked(tx: Transaction, record_id: str, consent: Tree, instant: int) -> list[Found]:
-    """A block ends the authorisations and the treating-physician status of the same actor, in the same transaction (AR-43);
-    nothing restores them."""
+    """A block ends the authorisations and the treating-physician status of the same actor, in the same transaction
+    (AR-43); nothing restores them."""
     columns = consent_columns(consent)
     if columns["kind"] != "BLOCAGE" or columns["status"] != "active":
         return []
@@ -43,8 +43,8 @@ def _revoke_blocked(tx: Transaction, record_id: str, consent: Tree, instant: int
 
 
 def _follow_opening(tx: Transaction, record_id: str, consent: Tree, instant: int) -> list[Found]:
-    """OUVERTURE denied closes the record, OUVERTURE permitted opens it (AR-08 to AR-11); Patient.active stays in step, with
-    the closing told as the draft of TD0.2 does (D22)."""
+    """OUVERTURE denied closes the record, OUVERTURE permitted opens it (AR-08 to AR-11); Patient.active stays in
+    step, with the closing told as the draft of TD0.2 does (D22)."""
     columns = consent_columns(consent)
     if columns["kind"] != "OUVERTURE" or columns["status"] != "active":
         return []

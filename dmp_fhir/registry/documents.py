@@ -38,28 +38,23 @@ class StoredDocument:
 
 
 def stored_document(reader: Reader, record_id: str, document_id: str) -> StoredDocument | None:
-    found = stored_documents(reader, record_id, [document_id])
-    return found[0] if found else None
-
-
-def stored_documents(reader: Reader, record_id: str, document_ids: Iterable[str]) -> list[StoredDocument]:
-    documents = []
-    for document_id in document_ids:
-        key = {"record_id": record_id, "id": document_id}
-        row = reader.row(
-            "SELECT version, last_updated, submission_set_id, replaced_by, type_system, type_code, status, archived,"
-            " masked_professionals, hidden_patient, hidden_representatives, created"
-            " FROM document WHERE record_id = :record_id AND id = :id",
-            key,
-        )
-        if row is None:
-            continue
-        authors = reader.rows(
+    key = {"record_id": record_id, "id": document_id}
+    row = reader.row(
+        "SELECT version, last_updated, submission_set_id, replaced_by, type_system, type_code, status, archived,"
+        " masked_professionals, hidden_patient, hidden_representatives, created"
+        " FROM document WHERE record_id = :record_id AND id = :id",
+        key,
+    )
+    if row is None:
+        return None
+    authors = [
+        (kind, identifier)
+        for kind, identifier in reader.rows(
             "SELECT kind, identifier FROM document_author WHERE record_id = :record_id AND document_id = :id", key
         )
-        facts = document_facts(row[4], row[5], row[6], bool(row[7]), tuple(map(bool, row[8:11])), authors, row[11])
-        documents.append(StoredDocument(record_id, document_id, *row[:4], facts))
-    return documents
+    ]
+    facts = document_facts(row[4], row[5], row[6], bool(row[7]), tuple(map(bool, row[8:11])), authors, row[11])
+    return StoredDocument(record_id, document_id, row[0], row[1], row[2], row[3], facts)
 
 
 def document_facts(

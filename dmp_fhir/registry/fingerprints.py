@@ -1,5 +1,6 @@
-"""What makes two submissions the same submission (D17): the SHA-256 of what was meant, whatever the order of keys, the
-format, the addresses inside the bundle or the base64 line breaks. Rests on SHA-256 of the document, never on SHA-1 (TF-184)."""
+"""What makes two submissions the same submission (D17): the SHA-256 of what was meant, whatever the order of keys,
+the format, the addresses inside the bundle or the base64 line breaks. Rests on SHA-256 of the document, never on
+SHA-1 (TF-184)."""
 
 from __future__ import annotations
 

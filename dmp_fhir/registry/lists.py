@@ -11,9 +11,7 @@ from dmp_fhir.store.database import Reader, Transaction
 Tree = dict[str, Any]
 
 
-def insert_list(
-    tx: Transaction, record_id: str, tree: Tree, instant: int, depositor: tuple[str, str]
-) -> Found:
+def insert_list(tx: Transaction, record_id: str, tree: Tree, instant: int, depositor: tuple[str, str]) -> Found:
     """Store a new submission set or folder whose entries name resources of the record by literal reference."""
     kind, identifier = depositor
     found = put_new(tx, record_id, tree, instant, {"depositor_kind": kind, "depositor_id": identifier})
@@ -53,4 +51,4 @@ def depositor_of(reader: Reader, record_id: str, list_id: str) -> tuple[str, str
         "SELECT kind, depositor_kind, depositor_id FROM document_list WHERE record_id = :record_id AND id = :id",
         {"record_id": record_id, "id": list_id},
     )
-    return tuple(row) if row else None  # type: ignore[return-value]
+    return (row[0], row[1], row[2]) if row else None

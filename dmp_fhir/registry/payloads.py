@@ -60,7 +60,7 @@ def visible_payload(
         " FROM payload p JOIN document d ON d.record_id = p.record_id AND d.id = p.document_id"
         " WHERE p.record_id = :record_id AND p.id = :payload_id AND p.resource_type = :resource_type"
         f" AND ({predicate.sql})",
-        {"record_id": record_id, "payload_id": payload_id, "resource_type": resource_type} | predicate.params,
+        {"record_id": record_id, "payload_id": payload_id, "resource_type": resource_type} | dict(predicate.params),
     )
     return Payload(*row) if row else None
 

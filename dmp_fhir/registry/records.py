@@ -19,9 +19,7 @@ Designator = PatientById | PatientByIdentifier
 def find_record(reader: Reader, designator: Designator) -> str | None:
     """The record's id, or None. Only INS matricules name a record: local numbers and INS-C do not."""
     if isinstance(designator, PatientById):
-        row = reader.row(
-            "SELECT id FROM record WHERE id = :id AND status <> 'directory'", {"id": designator.id}
-        )
+        row = reader.row("SELECT id FROM record WHERE id = :id AND status <> 'directory'", {"id": designator.id})
     elif designator.system:
         row = reader.row(
             "SELECT record_id FROM ins WHERE system = :system AND value = :value",

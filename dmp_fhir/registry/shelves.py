@@ -54,6 +54,9 @@ SHELVES: dict[str, Shelf] = {
     "CareTeam": _PARTY,
 }
 
+# What belongs to no record.
+DIRECTORY_TYPES = frozenset({"Practitioner", "PractitionerRole", "Organization", "Device"})
+
 
 def put_new(
     tx: Transaction, record_id: str, tree: Tree, instant: int, more_columns: dict[str, Any] | None = None
@@ -85,7 +88,7 @@ def put_next(
     row = shelf.columns(tree) | (more_columns or {}) | {"version": version + 1, "last_updated": instant}
     key = shelf.key(record_id, resource_type, resource_id)
     tx.execute(
-        f"UPDATE {shelf.table} SET {', '.join(f'{name} = :{name}' for name in row)}"  # noqa: S608 - names of ours
+        f"UPDATE {shelf.table} SET {', '.join(f'{name} = :{name}' for name in row)}"
         f" WHERE {' AND '.join(f'{name} = :key_{name}' for name in key)}",
         row | {f"key_{name}": value for name, value in key.items()},
     )
@@ -100,12 +103,12 @@ def current(
     shelf = SHELVES[resource_type]
     key = shelf.key(record_id, resource_type, resource_id)
     row = reader.row(
-        f"SELECT {shelf.alias}.version, v.last_updated, v.body, v.method"  # noqa: S608 - names of ours
+        f"SELECT {shelf.alias}.version, v.last_updated, v.body, v.method"
         f" FROM {shelf.table} {shelf.alias} JOIN resource_version v ON v.record_id = :home"
         f" AND v.resource_type = :type AND v.resource_id = {shelf.alias}.id AND v.version = {shelf.alias}.version"
         f" WHERE {' AND '.join(f'{shelf.alias}.{name} = :{name}' for name in key)}"
         + (f" AND ({predicate.sql})" if predicate else ""),
-        key | {"home": record_id, "type": resource_type} | (predicate.params if predicate else {}),
+        key | {"home": record_id, "type": resource_type} | (dict(predicate.params) if predicate else {}),
     )
     return Found(resource_type, resource_id, row[0], row[1], unpack(row[2]), row[3]) if row else None
 
@@ -115,6 +118,6 @@ def audit_event(reader: Reader, record_id: str, event_id: str, predicate: Predic
     row = reader.row(
         "SELECT a.recorded, a.body FROM audit_event a WHERE a.record_id = :record_id AND a.id = :id"
         f" AND ({predicate.sql})",
-        {"record_id": record_id, "id": event_id} | predicate.params,
+        {"record_id": record_id, "id": event_id} | dict(predicate.params),
     )
     return Found("AuditEvent", event_id, 1, row[0], unpack(row[1])) if row else None

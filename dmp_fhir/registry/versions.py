@@ -32,7 +32,7 @@ class Found:
 
 
 def new_id() -> str:
-    """A time-ordered random id (UUIDv7): time order halves the cost of a publish, 74 random bits keep it unguessable."""
+    """A time-ordered random id (UUIDv7): order halves the cost of a publish, 74 random bits keep it unguessable."""
     return str(uuid_utils.uuid7())
 
 
@@ -50,7 +50,8 @@ def settle(tx: Transaction, record_id: str, resource_type: str, resource_id: str
 
 
 def stamp(tree: Tree, resource_id: str, version: int, instant: int) -> Tree:
-    """The resource with the id and meta that only the server sets (TF-043); profiles, tags and labels of the client stay."""
+    """The resource with the id and meta that only the server sets (TF-043); profiles, tags and labels of the client
+    stay."""
     meta = {name: value for name, value in tree.get("meta", {}).items() if name not in ("versionId", "lastUpdated")}
     meta = {"versionId": str(version), "lastUpdated": instant_text(instant), **meta}
     head = {"resourceType": tree["resourceType"], "id": resource_id, "meta": meta}
@@ -87,7 +88,11 @@ _VALUE_COLUMNS = {
 def _index(tx: Transaction, record_id: str, tree: Tree, *, fresh: bool) -> None:
     owner = {"record_id": record_id, "resource_type": tree["resourceType"], "resource_id": tree["id"]}
     extracted = extract(tree)
-    values = (extracted.tokens, extracted.texts, extracted.references)
+    values: tuple[list[tuple[str, ...]], ...] = (
+        [*extracted.tokens],
+        [*extracted.texts],
+        [*extracted.references],
+    )
     for (table, columns), wanted in zip(_VALUE_COLUMNS.items(), values, strict=True):
         known = set() if fresh else _indexed(tx, table, columns, owner)
         tx.insert_many(
@@ -102,7 +107,7 @@ def _index(tx: Transaction, record_id: str, tree: Tree, *, fresh: bool) -> None:
 def _indexed(tx: Transaction, table: str, columns: tuple[str, ...], owner: Tree) -> set[tuple[str, ...]]:
     return set(
         tx.rows(
-            f"SELECT {', '.join(columns)} FROM {table} WHERE record_id = :record_id"  # noqa: S608 - names of ours
+            f"SELECT {', '.join(columns)} FROM {table} WHERE record_id = :record_id"
             " AND resource_type = :resource_type AND resource_id = :resource_id",
             owner,
         )
@@ -116,15 +121,13 @@ def _stays_findable(tree: Tree, value: tuple[str, ...]) -> bool:
 
 def _forget(tx: Transaction, table: str, columns: tuple[str, ...], owner: Tree, value: tuple[str, ...]) -> None:
     tx.execute(
-        f"DELETE FROM {table} WHERE record_id = :record_id AND resource_type = :resource_type"  # noqa: S608
+        f"DELETE FROM {table} WHERE record_id = :record_id AND resource_type = :resource_type"
         " AND resource_id = :resource_id AND " + " AND ".join(f"{column} = :{column}" for column in columns),
         owner | dict(zip(columns, value, strict=True)),
     )
 
 
-def version_of(
-    reader: Reader, record_id: str, resource_type: str, resource_id: str, version: int
-) -> Found | None:
+def version_of(reader: Reader, record_id: str, resource_type: str, resource_id: str, version: int) -> Found | None:
     row = reader.row(
         "SELECT last_updated, body, method FROM resource_version WHERE record_id = :record_id"
         " AND resource_type = :resource_type AND resource_id = :resource_id AND version = :version",

@@ -153,7 +153,7 @@ def _in_batches(reader: Reader, table: str, key: tuple[str, ...], more: tuple[st
     """All rows of a table in the order of its key, a few hundred in memory at a time."""
     columns, order = ", ".join(key + more), ", ".join(key)
     after = ", ".join(f":{name}" for name in key)
-    select = f"SELECT {columns} FROM {table}"  # noqa: S608 - names of ours
+    select = f"SELECT {columns} FROM {table}"
     following = f"{select} WHERE ({order}) > ({after}) ORDER BY {order} LIMIT {_BATCH}"
     rows = reader.rows(f"{select} ORDER BY {order} LIMIT {_BATCH}")
     while rows:

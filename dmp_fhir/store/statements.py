@@ -39,4 +39,4 @@ def insert_into(table: str, columns: tuple[str, ...]) -> str:
     known = metadata.tables[table].c
     names = ", ".join(f'"{known[column].name}"' for column in columns)
     values = ", ".join(f":{column}" for column in columns)
-    return f'INSERT INTO "{table}" ({names}) VALUES ({values})'  # noqa: S608 - names checked against the schema
+    return f'INSERT INTO "{table}" ({names}) VALUES ({values})'

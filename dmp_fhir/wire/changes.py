@@ -48,9 +48,8 @@ def read_all(operations: list[Any], read: Callable[[Any, str], Change]) -> list[
     return [read(operation, f"Patch.operation[{n}]") for n, operation in enumerate(operations)]
 
 
-def change(target: Target, op: str, index: int | Literal["-"] | None, value: Any, where: str) -> Change:
+def change(target: Target, op: Operation, index: int | Literal["-"] | None, value: Any, where: str) -> Change:
     """Check an operation whose path is one of ours: the right kind of value, an operation that makes sense there."""
-    assert op in ("add", "replace", "remove", "test")
     if index == "-" and op != "add":
         malformed("« - » ne va qu'avec add.", "'-' goes with add only.", where)
     if op == "remove":

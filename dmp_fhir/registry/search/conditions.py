@@ -68,7 +68,7 @@ class Terms:
     def indexed(self, table: str, parameter: str, match: str) -> str:
         """The resources that have a row of `parameter` in a search table which `match` (over alias x) accepts."""
         return (
-            f"{self.alias}.id IN (SELECT x.resource_id FROM {table} x WHERE x.record_id = :record"  # noqa: S608
+            f"{self.alias}.id IN (SELECT x.resource_id FROM {table} x WHERE x.record_id = :record"
             f" AND x.resource_type = '{self.resource_type}' AND {parameter} AND ({match}))"
         )
 
@@ -295,13 +295,13 @@ def _chained(criterion: Criterion, terms: Terms) -> str:
         table, match = "search_text", _texts("n", criterion, terms)
     of_type = f" AND f.target_type = {terms.bind(target)}" if target else ""
     named = (
-        f"SELECT f.resource_id FROM search_reference f JOIN {table} n ON n.record_id IN (:record, '')"  # noqa: S608
+        f"SELECT f.resource_id FROM search_reference f JOIN {table} n ON n.record_id IN (:record, '')"
         f" AND n.resource_id = f.target_id AND n.resource_type = f.target_type AND n.parameter = '{chain}'"
         f" WHERE f.record_id = :record AND f.resource_type = '{terms.resource_type}' AND f.parameter = '{code}'"
         f" AND f.target_id <> ''{of_type} AND {match}"
     )
     by_role = (
-        "SELECT f.resource_id FROM search_reference f JOIN search_reference o ON o.record_id = ''"  # noqa: S608
+        "SELECT f.resource_id FROM search_reference f JOIN search_reference o ON o.record_id = ''"
         " AND o.resource_type = 'PractitionerRole' AND o.parameter = 'practitioner' AND o.resource_id = f.target_id"
         f" JOIN {table} n ON n.record_id = '' AND n.resource_type = 'Practitioner' AND n.resource_id = o.target_id"
         f" AND n.parameter = '{chain}' WHERE f.record_id = :record AND f.resource_type = '{terms.resource_type}'"
@@ -326,7 +326,7 @@ def _items(criterion: Criterion, terms: Terms) -> str:
         return NEVER
     visible = _apart(terms.predicates["DocumentReference"], terms)
     return (
-        f"{terms.alias}.id IN (SELECT e.list_id FROM list_entry e JOIN document d ON d.record_id = e.record_id"  # noqa: S608
+        f"{terms.alias}.id IN (SELECT e.list_id FROM list_entry e JOIN document d ON d.record_id = e.record_id"
         " AND d.id = e.target_id WHERE e.record_id = :record AND e.target_type = 'DocumentReference'"
         f" AND e.target_id IN ({terms.bind_all(ids)}) AND d.status <> 'entered-in-error' AND ({visible}))"
     )
@@ -346,7 +346,7 @@ def _national_ids(source: NationalIds, values: Iterable[Any], terms: Terms) -> s
     for value in values:
         if value.id:
             wanted = (
-                "SELECT n.code FROM search_token n WHERE n.record_id = '' AND n.parameter = 'identifier'"  # noqa: S608
+                "SELECT n.code FROM search_token n WHERE n.record_id = '' AND n.parameter = 'identifier'"
                 f" AND n.resource_id = {terms.bind(value.id)}"
                 + (f" AND n.resource_type = {terms.bind(value.type)}" if value.type else "")
             )

@@ -133,7 +133,7 @@ class _Search:
 
     def count(self) -> int:
         found = self.reader.row(
-            f"SELECT COUNT(*) FROM {self.table.name} {self.table.alias} WHERE {self.where}",  # noqa: S608
+            f"SELECT COUNT(*) FROM {self.table.name} {self.table.alias} WHERE {self.where}",
             self._params(),
         )
         return int(found[0]) if found else 0
@@ -145,7 +145,7 @@ class _Search:
         order = ", ".join(f"{sql} {'DESC' if descends != backward else 'ASC'}" for sql, descends in self.keys)
         sorted_by = ", ".join(sql for sql, _ in self.keys)
         rows = self.reader.rows(
-            f"SELECT {_columns(self.query.resource_type)}, {sorted_by} FROM {_from(self.query.resource_type)}"  # noqa: S608
+            f"SELECT {_columns(self.query.resource_type)}, {sorted_by} FROM {_from(self.query.resource_type)}"
             f" WHERE {where} ORDER BY {order} LIMIT {self.query.count + 1}",
             self._params(),
         )
@@ -211,7 +211,7 @@ class _Search:
         """The latest change of a resource as of the snapshot: a change made since then moves nothing between pages."""
         table, now = self.table, f"{self.table.alias}.{self.table.changed}"
         return (
-            f"(CASE WHEN {now} <= :snapshot THEN {now} ELSE (SELECT MAX(h.last_updated) FROM resource_version h"  # noqa: S608
+            f"(CASE WHEN {now} <= :snapshot THEN {now} ELSE (SELECT MAX(h.last_updated) FROM resource_version h"
             f" WHERE h.record_id = :record AND h.resource_type = '{self.query.resource_type}'"
             f" AND h.resource_id = {table.alias}.id AND h.last_updated <= :snapshot) END)"
         )
@@ -220,7 +220,7 @@ class _Search:
         table = self.table
         guard = self.scope.predicates[self.query.resource_type].sql if table.guarded else "1 = 1"
         rows = self.reader.rows(
-            f"SELECT DISTINCT {sql} FROM {table.name} {table.alias}"  # noqa: S608 - names and predicates of ours
+            f"SELECT DISTINCT {sql} FROM {table.name} {table.alias}"
             f" WHERE {table.alias}.{table.owner} = :record AND ({guard}) LIMIT {MOST_TEXTS + 1}",
             self._params(),
         )
@@ -329,7 +329,7 @@ def _related(reader: Reader, scope: Scope, resource_type: str, condition: str, m
         params |= predicate.params
     among = ", ".join(f":{name}" for name in ids)
     rows = reader.rows(
-        f"SELECT {_columns(resource_type)} FROM {_from(resource_type)} WHERE {where}"  # noqa: S608
+        f"SELECT {_columns(resource_type)} FROM {_from(resource_type)} WHERE {where}"
         f" AND {condition.format(among=among)} ORDER BY {table.alias}.id DESC LIMIT {MOST_INCLUDED + 1}",
         params,
     )

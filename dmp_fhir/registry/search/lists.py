@@ -28,14 +28,14 @@ def visible_entries(
     for predicate, sql in (
         (
             documents,
-            "SELECT e.list_id, e.target_type, e.target_id FROM list_entry e"  # noqa: S608 - names and predicates of ours
+            "SELECT e.list_id, e.target_type, e.target_id FROM list_entry e"
             " JOIN document d ON d.record_id = e.record_id AND d.id = e.target_id"
             f" WHERE e.record_id = :record AND e.list_id IN ({among}) AND e.target_type = 'DocumentReference'"
             f" AND d.status <> 'entered-in-error' AND ({documents.sql})",
         ),
         (
             lists,
-            "SELECT e.list_id, e.target_type, e.target_id FROM list_entry e"  # noqa: S608
+            "SELECT e.list_id, e.target_type, e.target_id FROM list_entry e"
             " JOIN document_list l ON l.record_id = e.record_id AND l.id = e.target_id"
             f" WHERE e.record_id = :record AND e.list_id IN ({among}) AND e.target_type = 'List'"
             f" AND l.status <> 'entered-in-error' AND ({lists.sql})",
