@@ -18,6 +18,8 @@ from dmp_fhir.store.database import Database
 from dmp_fhir.store.payloads import PayloadStore
 from tests.support.postgres import PostgresServer
 
+pytest_plugins = ["tests.support.server"]
+
 DIALECTS = ("sqlite", "postgresql")
 _numbers = itertools.count(1)
 
