@@ -15,6 +15,7 @@ from dmp_fhir.interactions.references import one_record, subject_of
 from dmp_fhir.outcome import refuse, refuse_all
 from dmp_fhir.policy.actions import Action
 from dmp_fhir.policy.facts import ConsentTarget
+from dmp_fhir.policy.refusals import refuse_record
 from dmp_fhir.profiles.requirements import requirement_issues
 from dmp_fhir.profiles.submission import list_kind
 from dmp_fhir.registry.columns import consent_columns
@@ -124,11 +125,13 @@ def _national_keys(tree: Tree) -> set[str]:
     return {key for each in tree.get("identifier", []) if each.get("system") == system and (key := key_of(each))}
 
 
-def record_of(gate: Writing, tree: Tree) -> str | None:
-    """The record that a resource around a patient belongs to, by its patient or subject (D18)."""
+def record_of(gate: Writing, tree: Tree) -> str:
+    """The record that a resource around a patient belongs to, by its patient or subject (D18); refused like a record
+    that one may not open when there is none (D27)."""
     element = RECORD_ELEMENT[tree["resourceType"]]
     designator = designator_of(tree.get(element, {}), gate.exchange.base_url)
-    return one_record(gate, [(f"{tree['resourceType']}.{element}", designator)] if designator else [])
+    record_id = one_record(gate, [(f"{tree['resourceType']}.{element}", designator)] if designator else [])
+    return record_id or refuse_record(gate.decide(Action.DOC_LIST, None))
 
 
 def with_patient(tree: Tree, record_id: str) -> Tree:
