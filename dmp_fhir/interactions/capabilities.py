@@ -43,8 +43,8 @@ _INTERACTIONS = (
 _NOTES = {
     "DocumentReference": "Sans status, les documents courants et remplacés sont candidats, jamais les supprimés ; les"
     " archivés seulement avec isArchived (D13). Un document se dépose par ITI-65 ou ITI-105, change par PATCH de"
-    " status, securityLabel et isArchived. — Without status, current and superseded documents are candidates, deleted ones"
-    " never; archived ones only with isArchived.",
+    " status, securityLabel et isArchived. — Without status, current and superseded documents are candidates, deleted"
+    " ones never; archived ones only with isArchived.",
     "Binary": "Octets du document dans son propre type, ou Binary FHIR. — Bytes of the document in its own type, or"
     " a FHIR Binary (ITI-68).",
     "Bundle": "Document FHIR déposé par ITI-65. — FHIR document deposited by ITI-65.",

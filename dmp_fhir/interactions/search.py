@@ -165,10 +165,10 @@ def _is_find_id(criteria: tuple[Criterion, ...]) -> bool:
 
 def _run(gate: Gate, query: SearchQuery, record_id: str | None, cursor: Cursor | None) -> Page:
     if record_id is None:
-        if query.resource_type not in ("Patient", "DocumentReference") or query.patients:
+        by_document = query.resource_type == "DocumentReference" and not query.patients and _own_record(gate) is None
+        if query.resource_type != "Patient" and not by_document:
             # The same answer whether or not the record exists (D27); TD0.2 alone tells (AR-14).
-            if query.resource_type != "Patient":
-                gate.permit(_action(gate, query), None)
+            gate.permit(_action(gate, query), None)
         return Page(0 if query.with_total or query.count_only else None, [], [], None, None)
     predicates = {} if record_id == DIRECTORY else gate.predicates(record_id, _action(gate, query))
     return execute(gate.reader, query, Scope(record_id, predicates), cursor)
