@@ -61,6 +61,8 @@ def methods_of(request: Request) -> tuple[str, ...]:
     if request.operation == "_search":
         return ("POST",) if kind in SEARCHABLE else ()
     if request.id is None:
+        if request.operation:
+            return ()
         found = [("GET", kind in SEARCHABLE), ("POST", kind in CREATABLE), ("PATCH", kind == "DocumentReference")]
         return tuple(method for method, offered in found if offered)
     if request.operation == "_history":
