@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from dmp_fhir.store import schema
 from dmp_fhir.store.database import Database
@@ -19,6 +20,10 @@ from dmp_fhir.store.payloads import PayloadStore
 from tests.support.postgres import PostgresServer
 
 pytest_plugins = ["tests.support.server"]
+
+# A busy machine is no fault of the code under test: examples have no deadline, drawing them may be slow.
+settings.register_profile("dmp", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("dmp")
 
 DIALECTS = ("sqlite", "postgresql")
 _numbers = itertools.count(1)

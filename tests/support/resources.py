@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import random
 from pathlib import Path
 from typing import Any
 
 from hypothesis import strategies as st
 
-from dmp_fhir.profiles.definitions import Element, resource_types, type_of
+from dmp_fhir.profiles.definitions import Element, Type, resource_types, type_of
 from dmp_fhir.wire.json import Digits
 
 Tree = dict[str, Any]
@@ -51,58 +52,70 @@ _LEFT_OUT = {"implicitRules", "modifierExtension", "contained", "emptyReason", "
 _PLAIN = {"Attachment", "Period", "Quantity", "ContactPoint", "Age", "Count", "Distance", "Duration"}
 
 
-def _value(draw: Any, element: Element, type_name: str, depth: int) -> Any:
-    if element.codes is not None:
-        system = draw(st.sampled_from(sorted(element.codes)))
-        code = draw(st.sampled_from(sorted(element.codes[system])))
-        if type_name == "code":
-            return code
-        coding = {"system": system, "code": code}
-        return {"coding": [coding]} if type_name == "CodeableConcept" else coding
-    if type_name in PRIMITIVES:
-        return draw(PRIMITIVES[type_name])
-    if type_name == "Extension" and depth <= 0:
-        return {"url": "http://example.org/x", "valueDecimal": draw(DIGITS)}
-    if type_name in ("Resource", "DomainResource"):
-        return {"resourceType": "Basic", "code": {"text": "x"}}
-    if type_name == "Reference":
-        return {"display": draw(TEXTS)}
-    if type_name in _PLAIN:
-        return {"id": "a", "extension": [{"url": "http://example.org/x", "valueBoolean": True}]}
-    return draw(trees(type_name, depth - 1))
+class _Builder:
+    """Builds trees with a seeded chance. Primitive values are drawn by Hypothesis, the structure follows the seed:
+    drawing every element would be slow."""
 
+    def __init__(self, seed: int, values: dict[str, list[Any]]) -> None:
+        self.chance = random.Random(seed)
+        self.values = values
 
-@st.composite
-def trees(draw: Any, type_name: str, depth: int = 1) -> Tree:
-    """A sound tree of a type: mandatory elements always, others sometimes, fewer as it goes deeper."""
-    kind = type_of(type_name)
-    tree: Tree = {"resourceType": type_name} if kind.kind == "resource" else {}
-    rare = st.integers(0, 3 if depth > 0 else 12)
-    for element in kind.elements:
-        wanted = element.least or (draw(rare) == 0 and element.name not in _LEFT_OUT)
-        if not wanted or (kind.name == "Extension" and element.name == "extension"):
-            continue
-        type_drawn = draw(st.sampled_from(element.types))
-        name = next(p.name for p in kind.properties.values() if p.element is element and p.type == type_drawn)
+    def tree(self, type_name: str, depth: int) -> Tree:
+        """A sound tree of a type: mandatory elements always, others sometimes, fewer as it goes deeper."""
+        kind = type_of(type_name)
+        tree: Tree = {"resourceType": type_name} if kind.kind == "resource" else {}
+        for element in kind.elements:
+            if kind.name == "Extension" and element.name == "extension":
+                continue
+            if element.least or (element.name not in _LEFT_OUT and self.wanted(depth)):
+                self.add(tree, kind, element, depth)
+        if kind.name == "Extension" and not any(name.startswith("value") for name in tree):
+            tree["valueString"] = "x"
+        return tree or {"id": "a"}
+
+    def wanted(self, depth: int) -> bool:
+        return self.chance.random() < (0.3 if depth > 0 else 0.08)
+
+    def add(self, tree: Tree, kind: Type, element: Element, depth: int) -> None:
+        properties = [known for known in kind.properties.values() if known.element is element]
+        known = self.chance.choice(properties)
         values = [
-            _value(draw, element, type_drawn, depth) for _ in range(draw(st.integers(1, 2)) if element.many else 1)
+            self.value(element, known.type, depth) for _ in range(self.chance.randint(1, 2) if element.many else 1)
         ]
-        tree[name] = values if element.many else values[0]
-        if kind.properties[name].primitive and type_drawn != "xhtml" and not element.attribute and draw(rare) == 0:
+        tree[known.name] = values if element.many else values[0]
+        if known.primitive and known.type != "xhtml" and not element.attribute and self.wanted(depth):
             beside = {"id": "p", "extension": [{"url": "http://example.org/x", "valueCode": "y"}]}
-            tree["_" + name] = [beside, *[None] * (len(values) - 1)] if element.many else beside
-    if kind.name == "Extension" and not any(name.startswith("value") for name in tree):
-        tree["valueString"] = "x"
-    if not tree:
-        tree["id"] = "a"
-    return tree
+            tree["_" + known.name] = [beside, *[None] * (len(values) - 1)] if element.many else beside
+
+    def value(self, element: Element, type_name: str, depth: int) -> Any:
+        if element.codes is not None:
+            system = self.chance.choice(sorted(element.codes))
+            code = self.chance.choice(sorted(element.codes[system]))
+            if type_name == "code":
+                return code
+            coding = {"system": system, "code": code}
+            return {"coding": [coding]} if type_name == "CodeableConcept" else coding
+        if type_name in PRIMITIVES:
+            return self.chance.choice(self.values[type_name])
+        if type_name == "Extension" and depth <= 0:
+            return {"url": "http://example.org/x", "valueDecimal": self.chance.choice(self.values["decimal"])}
+        if type_name in ("Resource", "DomainResource"):
+            return {"resourceType": "Basic", "code": {"text": "x"}}
+        if type_name == "Reference":
+            return {"display": self.chance.choice(self.values["string"])}
+        if type_name in _PLAIN:
+            return {"id": "a", "extension": [{"url": "http://example.org/x", "valueBoolean": True}]}
+        return self.tree(type_name, depth - 1)
 
 
-@st.composite
-def resources(draw: Any) -> Tree:
+_VALUES = st.fixed_dictionaries({name: st.lists(each, min_size=1, max_size=3) for name, each in PRIMITIVES.items()})
+_NAMES = sorted(resource_types() - {"Bundle", "List", "Consent", "Parameters"})
+
+
+def resources() -> st.SearchStrategy[Tree]:
     """A resource of any type, free of the invariants that tie elements together."""
-    name = draw(st.sampled_from(sorted(resource_types() - {"Bundle", "List", "Consent", "Parameters"})))
-    return draw(trees(name, 2))
+    seeds = st.integers(0, 2**32)
+    return st.builds(lambda n, seed, values: _Builder(seed, values).tree(n, 2), st.sampled_from(_NAMES), seeds, _VALUES)
 
 
 def shared_examples() -> list[Path]:

@@ -36,7 +36,13 @@ def test_what_is_written_is_read_back(tree):
     assert dump_json(again) == data
 
 
-@given(st.recursive(TEXTS | DIGITS | st.integers(-(2**63), 2**63) | st.booleans(), lambda x: st.lists(x, min_size=1)))
+@given(
+    st.recursive(
+        TEXTS | DIGITS | st.integers(-(2**63), 2**63) | st.booleans(),
+        lambda x: st.lists(x, min_size=1, max_size=4),
+        max_leaves=8,
+    )
+)
 def test_decimals_keep_their_digits_wherever_they_are(value):
     data = dump_json({"a": value})
     assert dump_json(parse_json(data)) == data
