@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import time
+import timeit
 from importlib.resources import files
 from pathlib import Path
 from types import ModuleType
@@ -39,9 +40,7 @@ def test_sources_are_recorded(name):
 
 def test_small_and_quick():
     content = (DATA / "r4.json").read_bytes()
-    start = time.perf_counter()
-    orjson.loads(content)
-    assert time.perf_counter() - start < 0.06
+    assert min(timeit.repeat(lambda: orjson.loads(content), timer=time.process_time, number=1, repeat=5)) < 0.06
     assert len(content) < 1_000_000
 
 

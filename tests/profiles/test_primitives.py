@@ -120,6 +120,6 @@ ATTACKS = [
 @pytest.mark.parametrize("kind", sorted(TEXTS))
 def test_no_text_is_slow(kind):
     for attack in ATTACKS:
-        start = time.perf_counter()
+        start = time.process_time()
         is_primitive_value(kind, attack)
-        assert time.perf_counter() - start < 0.1
+        assert time.process_time() - start < 0.1

@@ -26,9 +26,9 @@ def refusal(data: bytes, limits: Limits | None = None):
 @pytest.mark.parametrize(("name", "content_type", "body"), XML_BODIES, ids=[row[0] for row in XML_BODIES])
 def test_hostile_xml_is_refused_at_once(name, content_type, body):
     data = body_of(body)
-    start = time.monotonic()
+    start = time.process_time()
     answer = refusal(data)
-    assert time.monotonic() - start < 2
+    assert time.process_time() - start < 2
     assert answer.status in (400, 413, 422)
     assert CANARY_TEXT not in answer.issues[0].fr + answer.issues[0].en
 
