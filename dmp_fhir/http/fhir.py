@@ -206,7 +206,7 @@ def _with_body(asked: Request) -> Request:
     if asked.method == "PATCH":
         return replace(asked, body=body)
     kind = body_format(request.headers.get("Content-Type"), request.headers.get("Content-Encoding"))
-    limits = Limits(body=limit)
+    limits = Limits(body=limit, entries=settings.max_entries)
     return replace(asked, tree=parse_json(body, limits) if kind is Format.JSON else parse_xml(body, limits))
 
 

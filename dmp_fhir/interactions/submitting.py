@@ -300,12 +300,26 @@ def _relations(
             continue
         if relation["code"] == "replaces":
             target = _replaceable(gate, record_id, relation["target"], expression)
+            if any(each.id == target.id for each in replaced):
+                _refuse_twice(expression)
             replaced.append(target)
         else:
             target = require_known(gate, record_id, relation["target"], expression)
         reference = {"reference": f"DocumentReference/{target.id}"}
         relations.append(relation | {"target": relation["target"] | reference})
     return relations, replaced
+
+
+def _refuse_twice(expression: str) -> NoReturn:
+    refuse(
+        422,
+        "duplicate",
+        "Ce document est déjà remplacé par cette même fiche : nommez-le une seule fois.",
+        "This document is replaced by this DocumentReference already: name it once.",
+        expression=expression,
+        rule="D9",
+        xds="XDSReplaceFailed",
+    )
 
 
 def _replaceable(gate: Writing, record_id: str, reference: Tree, expression: str) -> StoredDocument:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pybase64
 
-from dmp_fhir.canonicals import MHD_LIST_TYPES
+from dmp_fhir.canonicals import MHD_LIST_TYPES, URI
 from dmp_fhir.outcome import Issue, error
 from dmp_fhir.profiles.content import content_issues, fhir_document_issues
 
@@ -283,20 +283,36 @@ class _Reading:
                 )
 
     def _check_unique_ids(self, submission: Submission) -> None:
-        seen: set[tuple[str, str]] = set()
+        """uniqueIds and entryUUIDs of the lot are all different (TF-185)."""
+        place = f"Bundle.entry[{submission.set_entry}].resource.identifier"
+        identifiers = [(place, each) for each in _usual(submission.set_tree)]
+        for folder in submission.folders:
+            identifiers += [(f"Bundle.entry[{folder.entry}].resource.identifier", each) for each in _usual(folder.tree)]
         for document in submission.documents:
-            identifier = document.tree.get("masterIdentifier", {})
-            key = (identifier.get("system", ""), identifier.get("value", ""))
+            place = f"Bundle.entry[{document.entry}].resource"
+            identifiers.append((f"{place}.masterIdentifier", document.tree.get("masterIdentifier", {})))
+            entry_uuids = [each for each in document.tree.get("identifier", []) if each.get("use") == "official"]
+            identifiers += [(f"{place}.identifier", each) for each in entry_uuids]
+        seen: set[tuple[str, str]] = set()
+        for expression, identifier in identifiers:
+            # `urn:ietf:rfc:3986` only says that the value is a URI.
+            system = identifier.get("system", "")
+            key = ("" if system == URI else system, identifier.get("value", ""))
             if key[1] and key in seen:
                 self.refuse(
                     "duplicate",
-                    "Deux fiches du lot portent le même identifiant unique.",
-                    "Two DocumentReferences of the lot carry the same unique id.",
-                    f"Bundle.entry[{document.entry}].resource.masterIdentifier",
+                    "Deux ressources du lot portent le même identifiant unique.",
+                    "Two resources of the lot carry the same unique id.",
+                    expression,
                     "LOT-14",
                     "XDSRegistryDuplicateUniqueIdInMessage",
                 )
             seen.add(key)
+
+
+def _usual(tree: Tree) -> list[Tree]:
+    """The uniqueId of a submission set or folder."""
+    return [each for each in tree.get("identifier", []) if each.get("use") == "usual"]
 
 
 def decode(data: str) -> bytes:
