@@ -9,7 +9,6 @@ import re
 import uuid
 from collections.abc import Callable
 from dataclasses import replace
-from urllib.parse import parse_qsl
 
 from flask import Blueprint, current_app, request
 from flask import Response as HttpResponse
@@ -19,8 +18,10 @@ from dmp_fhir.audit import log
 from dmp_fhir.audit.acts import Act
 from dmp_fhir.http.rendering import render
 from dmp_fhir.identity.context import AccessContext
+from dmp_fhir.interactions.addresses import address_of
 from dmp_fhir.interactions.capabilities import capability_statement
 from dmp_fhir.interactions.dispatch import handle, refusal_response
+from dmp_fhir.interactions.gate import trace_refusal
 from dmp_fhir.interactions.messages import Request, Response
 from dmp_fhir.interactions.routes import PAYLOADS, act_of
 from dmp_fhir.interactions.services import Exchange, Services
@@ -28,14 +29,13 @@ from dmp_fhir.outcome import Refused, not_found, refuse
 from dmp_fhir.wire.json import parse_json
 from dmp_fhir.wire.limits import Limits
 from dmp_fhir.wire.negotiation import Format, body_format, preferences, response_format
+from dmp_fhir.wire.queries import MOST_PAIRS, query_pairs
 from dmp_fhir.wire.xml import parse_xml
 
 blueprint = Blueprint("fhir", __name__)
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
-_TYPE = re.compile(r"[A-Za-z]{1,40}", re.ASCII)
-_ID = re.compile(r"[A-Za-z0-9.-]{1,64}", re.ASCII)
 _FORM = "application/x-www-form-urlencoded"
 
 
@@ -43,10 +43,23 @@ def services() -> Services:
     return current_app.extensions["dmp_fhir"]
 
 
-@blueprint.route("/metadata", methods=["GET"])
+@blueprint.route("/metadata", methods=METHODS)
 def metadata() -> HttpResponse:
     """Open to anybody: https://hl7.org/fhir/R4/http.html#capabilities"""
-    return _answer(lambda: Response(200, tree=capability_statement(services().settings)))
+    return _answer(_capabilities)
+
+
+def _capabilities() -> Response:
+    if request.method not in ("GET", "HEAD"):
+        refuse(
+            405,
+            "not-supported",
+            "metadata se lit seulement (GET).",
+            "metadata is only read (GET).",
+            headers=(("Allow", "GET, HEAD"),),
+            rule="TF-116",
+        )
+    return Response(200, tree=capability_statement(services().settings))
 
 
 @blueprint.route("", methods=METHODS, defaults={"path": ""})
@@ -58,25 +71,25 @@ def fhir(path: str) -> HttpResponse:
 
 def _answer(work: Callable[[], Response]) -> HttpResponse:
     """Run, and render in the format asked for; a refusal before the dispatcher is rendered too."""
-    form = Format.JSON
     try:
-        native = request.path.rstrip("/").rpartition("/")[0].rpartition("/")[2] in PAYLOADS
-        if not native:
-            form = response_format(request.args.get("_format"), request.headers.get("Accept"))
         response = work()
-        if native and response.content is None:
-            form = _lenient_format()
     except Refused as refused:
         response = refusal_response(refused.refusal)
-    return render(response, form, services().settings, _request_id())
+    return render(response, _format(), services().settings, _request_id())
 
 
-def _lenient_format() -> Format:
-    """The format of a FHIR answer where the document's own type may be what is accepted."""
+def _format() -> Format:
+    """The format of the answer; JSON when what is asked for can't be had."""
     try:
         return response_format(request.args.get("_format"), request.headers.get("Accept"))
     except Refused:
         return Format.JSON
+
+
+def _require_format(asked: Request) -> None:
+    """406 when the answer can't be given as asked; documents answer in their own type (ITI-68)."""
+    if asked.id is None or asked.resource_type not in PAYLOADS:
+        response_format(request.args.get("_format"), request.headers.get("Accept"))
 
 
 def _request_id() -> str:
@@ -91,9 +104,23 @@ def _request_id() -> str:
 
 
 def _handle(path: str) -> Response:
-    asked = _address(path)
-    context = _identify(asked)
-    return handle(Exchange(services(), context, _with_body(asked), _request_id()))
+    """Who asks comes first: without a token nothing is said about any address (TF-002). What is refused before the
+    dispatcher is traced here."""
+    asked, fault = Request(request.method, query=request.query_string), None
+    try:
+        asked = _address(path)
+    except Refused as refused:
+        fault = refused
+    exchange = Exchange(services(), _identify(asked), asked, _request_id())
+    try:
+        if fault:
+            raise fault
+        _require_format(asked)
+        exchange = exchange.asking(_with_body(asked))
+    except Refused as refused:
+        trace_refusal(exchange, *act_of(asked), refused.refusal)
+        raise
+    return handle(exchange)
 
 
 def _identify(asked: Request) -> AccessContext:
@@ -135,26 +162,12 @@ def _address(path: str) -> Request:
         content_type=headers.get("Content-Type", ""),
         query=request.query_string,
     )
-    steps = path.split("/") if path else []
-    if not steps or steps == [""]:
+    if not path:
         return _root(asked)
-    if (
-        len(steps) > 4
-        or not _TYPE.fullmatch(steps[0])
-        or any(not _ID.fullmatch(step.lstrip("_$")) for step in steps[1:])
-    ):
+    address = address_of(path)
+    if address is None:
         not_found()
-    asked = replace(asked, resource_type=steps[0], parameters=_pairs(request.query_string))
-    if len(steps) == 2 and steps[1].startswith(("_", "$")):
-        return replace(asked, operation=steps[1])
-    if len(steps) > 2 and steps[2] != "_history":
-        not_found()
-    return replace(
-        asked,
-        id=steps[1] if len(steps) > 1 else None,
-        operation=steps[2] if len(steps) > 2 else None,
-        version=steps[3] if len(steps) > 3 else None,
-    )
+    return replace(asked, parameters=_pairs(request.query_string), **address._asdict())
 
 
 def _root(asked: Request) -> Request:
@@ -171,16 +184,16 @@ def _root(asked: Request) -> Request:
 
 
 def _pairs(query: bytes) -> tuple[tuple[str, str], ...]:
-    try:
-        return tuple(parse_qsl(query.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=200))
-    except ValueError:
+    pairs = query_pairs(query)
+    if pairs is None:
         refuse(
             400,
             "invalid",
-            "Les paramètres ne sont pas lisibles (encodage UTF-8 attendu, 200 au plus).",
-            "The parameters can't be read (UTF-8 expected, at most 200).",
+            f"Les paramètres ne sont pas lisibles (texte UTF-8 attendu, {MOST_PAIRS} au plus).",
+            f"The parameters can't be read (UTF-8 text expected, at most {MOST_PAIRS}).",
             rule="TF-114",
         )
+    return pairs
 
 
 def _with_body(asked: Request) -> Request:

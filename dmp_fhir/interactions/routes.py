@@ -48,7 +48,7 @@ def act_of(request: Request) -> tuple[str, str]:
     if request.operation == "bundle":
         kind = (request.tree or {}).get("type")
         return (kind if kind in ("batch", "transaction") else "transaction", "E")
-    if request.operation == "_search" or (request.method == "GET" and request.id is None):
+    if request.operation == "_search" or (request.method in ("GET", "HEAD") and request.id is None):
         return "search-type", "E"
     if request.operation == "_history":
         return ("vread" if request.version else "history-instance"), "R"
@@ -88,7 +88,7 @@ def check_route(request: Request) -> None:
 
 
 def refuse_method(request: Request) -> NoReturn:
-    allowed = methods_of(request)
+    allowed = [each for method in methods_of(request) for each in ((method, "HEAD") if method == "GET" else (method,))]
     fr, en = _ADVICE.get((request.method, request.resource_type or ""), ("", ""))
     refuse(
         405,
