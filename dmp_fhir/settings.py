@@ -32,7 +32,7 @@ class Settings:
 
     profile: str = _setting(
         "DMP_FHIR_PROFILE",
-        "`development` trusts the sandbox issuer and test identities; `production` refuses to start unsafe",
+        "`development` trusts the sandbox issuer; `production` refuses it, and refuses to start unsafe",
         "development",
     )
     data_folder: Path = _setting("DMP_FHIR_DATA", "Folder of the database, the documents and the keys", Path("var"))
