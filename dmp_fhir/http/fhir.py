@@ -28,7 +28,7 @@ from dmp_fhir.interactions.services import Exchange, Services
 from dmp_fhir.outcome import Refused, not_found, refuse
 from dmp_fhir.wire.json import parse_json
 from dmp_fhir.wire.limits import Limits
-from dmp_fhir.wire.negotiation import Format, body_format, preferences, response_format
+from dmp_fhir.wire.negotiation import Format, body_format, check_encoding, preferences, response_format
 from dmp_fhir.wire.queries import MOST_PAIRS, query_pairs
 from dmp_fhir.wire.xml import parse_xml
 
@@ -59,6 +59,7 @@ def _capabilities() -> Response:
             headers=(("Allow", "GET, HEAD"),),
             rule="TF-116",
         )
+    _require_format(Request("GET"))
     return Response(200, tree=capability_statement(services().settings))
 
 
@@ -200,6 +201,7 @@ def _with_body(asked: Request) -> Request:
     """Read the body, within the limit of the address, and parse it when it is a resource."""
     if asked.method in ("GET", "HEAD", "DELETE"):
         return asked
+    check_encoding(request.headers.get("Content-Encoding"))
     settings = services().settings
     large = asked.operation == "bundle" or (asked.resource_type == "DocumentReference" and asked.method == "POST")
     limit = settings.max_submission if large and asked.operation != "_search" else settings.max_body
@@ -218,7 +220,7 @@ def _with_body(asked: Request) -> Request:
         return _with_form(asked, body)
     if asked.method == "PATCH":
         return replace(asked, body=body)
-    kind = body_format(request.headers.get("Content-Type"), request.headers.get("Content-Encoding"))
+    kind = body_format(request.headers.get("Content-Type"))
     limits = Limits(body=limit, entries=settings.max_entries)
     return replace(asked, tree=parse_json(body, limits) if kind is Format.JSON else parse_xml(body, limits))
 
@@ -234,8 +236,4 @@ def _with_form(asked: Request, body: bytes) -> Request:
             rule="TF-111",
         )
     query = b"&".join(part for part in (request.query_string, body) if part)
-    try:
-        query.decode("ascii")
-    except UnicodeDecodeError:
-        query = b"%FF"
     return replace(asked, parameters=_pairs(query), query=query)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import parse_qsl
 
 from dmp_fhir.canonicals import IDNPS, IDNST, PROFILE_FOLDER
 from dmp_fhir.interactions import iti105_publish
@@ -25,6 +24,7 @@ from dmp_fhir.registry.records import create_record, designator_of
 from dmp_fhir.registry.shelves import DIRECTORY_TYPES, current, put_new
 from dmp_fhir.registry.versions import Found, new_id
 from dmp_fhir.store.tables import DIRECTORY
+from dmp_fhir.wire.queries import query_pairs
 
 Tree = dict[str, Any]
 
@@ -61,7 +61,7 @@ def _condition(request: Request) -> str | None:
     hold."""
     if request.if_none_exist is None:
         return None
-    pairs = parse_qsl(request.if_none_exist.strip().lstrip("?"), keep_blank_values=True)
+    pairs = query_pairs(request.if_none_exist.strip().lstrip("?")) or ()
     if len(pairs) == 1 and pairs[0][0] == "identifier":
         system, bar, value = pairs[0][1].rpartition("|")
         if value and "," not in value and (system or not bar):

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
-from urllib.parse import parse_qsl
 
 from dmp_fhir.interactions.gate import Gate
 from dmp_fhir.outcome import refuse
 from dmp_fhir.registry.documents import StoredDocument, stored_document
 from dmp_fhir.registry.identifiers import UNIQUE_ID, key_of, owner_of
 from dmp_fhir.registry.records import Designator, designator_of, find_record, ins_of
+from dmp_fhir.wire.queries import query_pairs
 
 Tree = dict[str, Any]
 
@@ -84,7 +84,7 @@ def document_named(gate: Gate, record_id: str, reference: Tree) -> StoredDocumen
     if text.startswith("DocumentReference/"):
         document = stored_document(gate.reader, record_id, text.split("/")[1])
     elif text.startswith("DocumentReference?"):
-        wanted = dict(parse_qsl(text.removeprefix("DocumentReference?")))
+        wanted = dict(query_pairs(text.removeprefix("DocumentReference?")) or ())
         system, _, value = wanted.get("identifier", "").rpartition("|")
         document = document_identified(gate, record_id, {"system": system, "value": value})
     elif identifier:
