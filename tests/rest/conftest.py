@@ -14,9 +14,7 @@ from tests.support.server import MakeApp, MakeToken, copy_of_world
 
 
 @pytest.fixture(params=[("sqlite", "json"), ("sqlite", "xml"), ("postgresql", "json")], ids="-".join)
-def talk(
-    request: pytest.FixtureRequest, data_folder: Path, make_app: MakeApp, token: MakeToken
-) -> Iterator[Caller]:
+def talk(request: pytest.FixtureRequest, data_folder: Path, make_app: MakeApp, token: MakeToken) -> Iterator[Caller]:
     dialect, form = request.param
     copy = copy_of_world(request, dialect, data_folder)
     yield Caller(make_app(next(copy)).test_client(), token, form)
