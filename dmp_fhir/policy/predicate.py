@@ -7,7 +7,7 @@ Whoever may not look into the record gets `1 = 0`: a query that forgets to ask `
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -19,6 +19,7 @@ from dmp_fhir.policy.engine import decide
 from dmp_fhir.policy.facts import depositor
 from dmp_fhir.policy.relation import PATIENT_SIDE, Caller, Relation
 from dmp_fhir.policy.rules.masks import AUTHORED_BY_CALLER, DELETED_FOR_ALL, MASKS
+from dmp_fhir.policy.second_look import SecondLook
 from dmp_fhir.policy.standing import Standing
 
 _SEES_ALL = frozenset({Relation.SELF, Relation.REPRESENTATIVE, Relation.TREATING_PHYSICIAN})
@@ -26,10 +27,11 @@ _SEES_ALL = frozenset({Relation.SELF, Relation.REPRESENTATIVE, Relation.TREATING
 
 @dataclass(frozen=True, slots=True)
 class Predicate:
-    """A SQL condition and its parameters."""
+    """A SQL condition and its parameters; `again` is the other face of the same rules, for the documents it finds."""
 
     sql: str
     params: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    again: SecondLook | None = None
 
 
 def document_predicate(
@@ -44,8 +46,8 @@ def document_predicate(
 
     With `action=DOC_FINDID` (TD3.1b), also the documents the caller is author of, which needs no authorisation (AR-93).
     """
-    scope = Scope(alias)
-    return _predicate(_documents(context, standing, now_ms, scope, action), scope)
+    scope, again = Scope(alias), _rights(context, standing, now_ms, action)
+    return replace(_predicate(_documents(again, scope), scope), again=again)
 
 
 def list_predicate(
@@ -97,35 +99,32 @@ def _predicate(clause: Sql, scope: Scope) -> Predicate:
     return Predicate(sql, MappingProxyType(scope.parameters))
 
 
-def _documents(
-    context: AccessContext,
-    standing: Standing,
-    now_ms: int,
-    scope: Scope,
-    action: Action,
-    *,
-    even_deleted: bool = False,
-) -> Sql:
-    visible: Sql = False
+def _rights(context: AccessContext, standing: Standing, now_ms: int, action: Action) -> SecondLook:
+    """What is decided about the record as a whole, before any document."""
     look = decide(context, Action.DOC_LIST, standing, None, now_ms)
-    caller = Caller(context, standing, now_ms, look.relation)
-    if look.permit:
-        visible = join(" AND ", (negated(rule.when.clause(caller, scope)) for rule in MASKS))
     # Own documents need no authorisation (AR-93); the side of the patient always goes through its relation.
     feeds = action is Action.DOC_FINDID and context.actor_category not in PATIENT_SIDE
-    if feeds and decide(context, action, standing, None, now_ms).permit:
-        visible = join(" OR ", (visible, AUTHORED_BY_CALLER.clause(caller, scope)))
-    exists = True if even_deleted else negated(DELETED_FOR_ALL.when.clause(caller, scope))
+    may_find = feeds and decide(context, action, standing, None, now_ms).permit
+    return SecondLook(Caller(context, standing, now_ms, look.relation), look.permit, may_find)
+
+
+def _documents(rights: SecondLook, scope: Scope, *, even_deleted: bool = False) -> Sql:
+    visible: Sql = False
+    if rights.may_look:
+        visible = join(" AND ", (negated(rule.when.clause(rights.caller, scope)) for rule in MASKS))
+    if rights.may_find:
+        visible = join(" OR ", (visible, AUTHORED_BY_CALLER.clause(rights.caller, scope)))
+    exists = True if even_deleted else negated(DELETED_FOR_ALL.when.clause(rights.caller, scope))
     return join(" AND ", (exists, visible))
 
 
 def _lists(context: AccessContext, standing: Standing, now_ms: int, scope: Scope, action: Action) -> Sql:
-    may_look = decide(context, Action.DOC_LIST, standing, None, now_ms).permit
+    rights = _rights(context, standing, now_ms, action)
     may_find = action is Action.DOC_FINDID and decide(context, action, standing, None, now_ms).permit
-    if not (may_look or may_find):
+    if not (rights.may_look or may_find):
         return False
     inner = Scope("pd", scope.parameters)
-    documents = _documents(context, standing, now_ms, inner, action)
+    documents = _documents(rights, inner)
     entries = (
         f"FROM list_entry pe WHERE pe.record_id = {scope.alias}.record_id AND pe.list_id = {scope.alias}.id"
         " AND pe.target_type = 'DocumentReference'"
@@ -143,7 +142,7 @@ def _lists(context: AccessContext, standing: Standing, now_ms: int, scope: Scope
         f"{scope.alias}.depositor_kind = {scope.bind('depositor_kind', kind)}"
         f" AND {scope.alias}.depositor_id = {scope.bind('depositor_id', identifier)}"
     )
-    empty: Sql = f"NOT EXISTS (SELECT 1 {entries})" if may_look else False
+    empty: Sql = f"NOT EXISTS (SELECT 1 {entries})" if rights.may_look else False
     alive = f"{scope.alias}.status <> {scope.bind('list_deleted', 'entered-in-error')}"
     return join(" AND ", (alive, join(" OR ", (seen, empty, f"({own})"))))
 
@@ -172,7 +171,7 @@ def _about_visible(context: AccessContext, standing: Standing, now_ms: int, scop
     """Traces about no document, or about one that the caller may see; deleted ones keep their traces."""
     a = scope.alias
     inner = Scope("pd", scope.parameters)
-    documents = _documents(context, standing, now_ms, inner, Action.DOC_FINDID, even_deleted=True)
+    documents = _documents(_rights(context, standing, now_ms, Action.DOC_FINDID), inner, even_deleted=True)
     lists = _lists(context, standing, now_ms, Scope("pl", scope.parameters), Action.DOC_FINDID)
     document = f"EXISTS (SELECT 1 FROM document pd WHERE pd.record_id = {a}.record_id AND pd.id = {a}.entity_id AND "
     payload = (

@@ -79,6 +79,7 @@ def document_facts(
         author_persons=frozenset(by_kind["person"]),
         author_structures=frozenset(by_kind["structure"]),
         author_patients=frozenset(by_kind["patient"]),
+        author_systems=frozenset(by_kind["system"]),
         deposited_ms=deposited,
     )
 
