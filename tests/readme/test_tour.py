@@ -12,6 +12,7 @@ import pytest
 from tests.readme.tour import README, ROOT, Step, differences, make_run, run, steps
 
 TRANSACTIONS = ("TD0.2", "TD2:", "TD3.1a", "TD3.2", "TD2.1", "TD3.3a", "TD3.3b", "TD3.3d", "TD3.3c")
+OPERATING = ROOT / "docs" / "operating.md"
 # What `make run` needs of a checkout.
 NEEDED = ("Makefile", "pyproject.toml", "requirements.lock", "README.md", "dmp_fhir", "fixtures")
 
@@ -20,8 +21,7 @@ def the_tour() -> list[Step]:
     return steps(README.read_text(encoding="utf-8"))
 
 
-def check(folder: Path, port: int, path: str = "") -> None:
-    tour = the_tour()
+def check(tour: list[Step], folder: Path, port: int, path: str = "") -> None:
     outputs = run(tour, folder, port, path)
     found = {
         step.command: wrong for step, output in zip(tour, outputs, strict=True) if (wrong := differences(step, output))
@@ -49,8 +49,9 @@ def test_a_difference_is_seen() -> None:
     assert len(differences(step, '"total":1\n')) == 1
 
 
-def test_the_tour_does_what_the_page_shows(tmp_path: Path) -> None:
-    """In a copy of the checkout that uses the environment of this one: `-o` tells make that it is there already."""
+def test_the_pages_do_what_they_show(tmp_path: Path) -> None:
+    """The tour, then the commands of the operator, while the server runs. In a copy of the checkout that uses the
+    environment of this one: `-o` tells make that it is there already."""
     for name in NEEDED:
         source = ROOT / name
         if source.is_dir():
@@ -59,7 +60,8 @@ def test_the_tour_does_what_the_page_shows(tmp_path: Path) -> None:
             shutil.copy(source, tmp_path / name)
     (tmp_path / ".venv").symlink_to(sys.prefix)
     with make_run(tmp_path, "-o", ".venv/run", patience=50, path=str(tmp_path)) as port:
-        check(tmp_path, port, str(tmp_path))
+        check(the_tour(), tmp_path, port, str(tmp_path))
+        check(steps(OPERATING.read_text(encoding="utf-8")), tmp_path, port, str(tmp_path))
 
 
 @pytest.mark.campaign
@@ -69,4 +71,4 @@ def test_a_fresh_clone_needs_no_other_step(tmp_path: Path) -> None:
     subprocess.run(["git", "clone", "--quiet", str(ROOT), str(clone)], check=True)
     with make_run(clone, patience=600) as port:
         assert (clone / ".venv" / "bin" / "dmp-fhir").exists()
-        check(clone, port)
+        check(the_tour(), clone, port)
