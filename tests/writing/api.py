@@ -83,12 +83,12 @@ class Api:
         return self.send("GET", path, persona=persona, **headers)
 
     def found(self, unique_id: str, *, persona: str = AUTHOR) -> list[Tree]:
-        """The documents with this uniqueId that the caller sees, whatever their status."""
-        form = f"patient.identifier=274036912390153&identifier={token_of(unique_id)}".replace("|", "%7C")
+        """The documents with this uniqueId that the caller sees, replaced or archived as well."""
+        form = f"patient.identifier=274036912390153&identifier={token_of(unique_id)}&isArchived=true,false"
         answer = self.send(
             "POST",
             "/DocumentReference/_search",
-            form.encode(),
+            form.replace("|", "%7C").encode(),
             persona=persona,
             content_type="application/x-www-form-urlencoded",
         )

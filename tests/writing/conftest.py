@@ -11,6 +11,7 @@ import pytest
 from tests.conftest import DIALECTS
 from tests.support.server import LiveServer, MakeApp, MakeToken, copy_of_world, start_server, stop_server
 from tests.writing.api import InProcess, OverHttp
+from tests.writing.campaigns import Figures
 
 
 @pytest.fixture
@@ -34,3 +35,8 @@ def two_workers(
 @pytest.fixture
 def http(two_workers: LiveServer) -> OverHttp:
     return OverHttp(two_workers)
+
+
+@pytest.fixture
+def figures() -> Figures:
+    return Figures()
