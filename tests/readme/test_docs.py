@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+from collections import Counter
 from pathlib import Path
 
 import click
@@ -54,6 +56,18 @@ def test_paths_named_by_the_code_exist() -> None:
         if not (ROOT / path).exists()
     }
     assert missing == set()
+
+
+def test_the_world_is_as_large_as_the_pages_say() -> None:
+    """Twelve patients, seventy-two documents."""
+    bundles = [json.loads(path.read_bytes()) for path in ROOT.glob("fixtures/world/*.json")]
+    kinds = Counter(entry["resource"]["resourceType"] for bundle in bundles for entry in bundle["entry"])
+    people = json.loads((ROOT / "fixtures" / "cast.json").read_bytes())["patients"]
+    assert (len(people), kinds["DocumentReference"]) == (12, 72)
+    for page in (ROOT / "README.md", ROOT / "fixtures" / "README.md", ROOT / "CHANGELOG.md"):
+        text = page.read_text(encoding="utf-8").lower()
+        assert "twelve" in text
+        assert "seventy-two documents" in text
 
 
 def test_every_record_is_in_the_index_and_says_why() -> None:

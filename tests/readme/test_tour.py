@@ -23,10 +23,12 @@ def the_tour() -> list[Step]:
 
 def check(tour: list[Step], folder: Path, port: int, path: str = "") -> None:
     outputs = run(tour, folder, port, path)
-    found = {
-        step.command: wrong for step, output in zip(tour, outputs, strict=True) if (wrong := differences(step, output))
-    }
-    assert not found
+    wrong = [
+        f"{step.command}{difference}"
+        for step, output in zip(tour, outputs, strict=True)
+        for difference in differences(step, output)
+    ]
+    assert not wrong, "\n\n".join(wrong)
 
 
 def test_goes_through_the_life_of_a_document_in_order() -> None:

@@ -11,7 +11,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -96,7 +96,8 @@ def make_run(folder: Path, *options: str, patience: float, path: str = "") -> It
             _wait(process, port, patience, log)
             yield port
         finally:
-            os.killpg(process.pid, signal.SIGTERM)
+            with suppress(ProcessLookupError):  # it ended by itself: what it said is in the log
+                os.killpg(process.pid, signal.SIGTERM)
             process.wait(timeout=60)
 
 
