@@ -12,7 +12,9 @@ from dataclasses import replace
 
 from flask import Blueprint, current_app, request
 from flask import Response as HttpResponse
+from flask.blueprints import BlueprintSetupState
 from werkzeug.exceptions import RequestEntityTooLarge
+from werkzeug.routing import BaseConverter
 
 from dmp_fhir.audit import log
 from dmp_fhir.audit.acts import Act
@@ -23,7 +25,7 @@ from dmp_fhir.interactions.capabilities import capability_statement
 from dmp_fhir.interactions.dispatch import handle, refusal_response
 from dmp_fhir.interactions.gate import trace_refusal
 from dmp_fhir.interactions.messages import Request, Response
-from dmp_fhir.interactions.routes import PAYLOADS, act_of
+from dmp_fhir.interactions.routes import PAYLOADS, act_of, check_route
 from dmp_fhir.interactions.services import Exchange, Services
 from dmp_fhir.outcome import Refused, not_found, refuse
 from dmp_fhir.wire.json import parse_json
@@ -32,9 +34,24 @@ from dmp_fhir.wire.negotiation import Format, body_format, check_encoding, prefe
 from dmp_fhir.wire.queries import MOST_PAIRS, query_pairs
 from dmp_fhir.wire.xml import parse_xml
 
-blueprint = Blueprint("fhir", __name__)
 
-METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+class _Rest(BaseConverter):
+    """Whatever follows the endpoint, slashes at its beginning and end included."""
+
+    regex = ".*"
+    part_isolating = False
+
+
+def _open_to_all_methods(state: BlueprintSetupState) -> None:
+    """What a method means is said below, with a trace, not by the router (TF-116)."""
+    for rule in state.app.url_map.iter_rules():
+        if rule.endpoint.startswith(f"{state.name}."):
+            rule.methods = None
+
+
+blueprint = Blueprint("fhir", __name__)
+blueprint.record(lambda state: state.app.url_map.converters.update(rest=_Rest))
+
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 _FORM = "application/x-www-form-urlencoded"
 
@@ -43,7 +60,7 @@ def services() -> Services:
     return current_app.extensions["dmp_fhir"]
 
 
-@blueprint.route("/metadata", methods=METHODS)
+@blueprint.route("/metadata")
 def metadata() -> HttpResponse:
     """Open to anybody: https://hl7.org/fhir/R4/http.html#capabilities"""
     return _answer(_capabilities)
@@ -63,11 +80,13 @@ def _capabilities() -> Response:
     return Response(200, tree=capability_statement(services().settings))
 
 
-@blueprint.route("", methods=METHODS, defaults={"path": ""})
-@blueprint.route("/", methods=METHODS, defaults={"path": ""})
-@blueprint.route("/<path:path>", methods=METHODS)
+@blueprint.route("", defaults={"path": ""})
+@blueprint.route("/<rest:path>")
 def fhir(path: str) -> HttpResponse:
     return _answer(lambda: _handle(path))
+
+
+blueprint.record(_open_to_all_methods)
 
 
 def _answer(work: Callable[[], Response]) -> HttpResponse:
@@ -116,6 +135,8 @@ def _handle(path: str) -> Response:
     try:
         if fault:
             raise fault
+        if asked.operation != "bundle":
+            check_route(asked)
         _require_format(asked)
         exchange = exchange.asking(_with_body(asked))
     except Refused as refused:
@@ -157,6 +178,7 @@ def _address(path: str) -> Request:
         if_match=headers.get("If-Match"),
         if_none_match=headers.get("If-None-Match"),
         if_modified_since=headers.get("If-Modified-Since"),
+        if_unmodified_since=headers.get("If-Unmodified-Since"),
         if_none_exist=headers.get("If-None-Exist"),
         prefer_return=prefer.returns,
         lenient=prefer.lenient if handling else None,

@@ -40,6 +40,17 @@ class SubmittedFolder:
     entry: int
     method: str
     url: str
+    if_match: str | None = None
+
+
+@dataclass(slots=True)
+class SubmittedPatch:
+    """A PATCH entry: the replaced document says again that it is superseded."""
+
+    entry: int
+    url: str
+    parameters: Tree
+    if_match: str | None = None
 
 
 @dataclass(slots=True)
@@ -51,7 +62,7 @@ class Submission:
     set_entry: int | None
     documents: list[SubmittedDocument] = field(default_factory=list)
     folders: list[SubmittedFolder] = field(default_factory=list)
-    patches: list[tuple[int, str, Tree]] = field(default_factory=list)
+    patches: list[SubmittedPatch] = field(default_factory=list)
     patients: list[tuple[int, str, Tree]] = field(default_factory=list)
     entry_count: int = 0
     issues: list[Issue] = field(default_factory=list)
@@ -174,10 +185,12 @@ class _Reading:
         elif kind == "List" and list_kind(resource) == "folder":
             self._require_method(n, "POST", "PUT")
             submission.folders.append(
-                SubmittedFolder(resource, url, n, request.get("method", ""), request.get("url", ""))
+                SubmittedFolder(
+                    resource, url, n, request.get("method", ""), request.get("url", ""), request.get("ifMatch")
+                )
             )
         elif kind == "Parameters" and request.get("method") == "PATCH":
-            submission.patches.append((n, request.get("url", ""), resource))
+            submission.patches.append(SubmittedPatch(n, request.get("url", ""), resource, request.get("ifMatch")))
         elif kind == "Patient" or (kind is None and request.get("url", "").startswith("Patient")):
             self._require_method(n, "GET", "POST", "PUT")
             submission.patients.append((n, url, resource))
