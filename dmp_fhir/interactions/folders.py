@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from dmp_fhir.interactions.conditions import require_match
+from dmp_fhir.interactions.conditions import one_identifier, require_match
 from dmp_fhir.interactions.gate import Writing
 from dmp_fhir.interactions.messages import Request
 from dmp_fhir.interactions.references import subject_of
@@ -41,8 +41,8 @@ def folder_named(gate: Writing, record_id: str, url: str) -> str | None:
     if not query:
         return path.removeprefix("List/")
     wanted = dict(query_pairs(query) or ())
-    system, _, value = wanted.get("identifier", "").rpartition("|")
-    return _list_of(gate, record_id, key_of({"system": system, "value": value}))
+    named = one_identifier(wanted.get("identifier", ""))
+    return _list_of(gate, record_id, key_of(named) if named else None)
 
 
 def known_folder(gate: Writing, record_id: str, tree: Tree) -> str | None:

@@ -5,14 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from dmp_fhir.interactions.conditions import one_identifier
 from dmp_fhir.interactions.gate import Gate
 from dmp_fhir.outcome import refuse
+from dmp_fhir.policy.actions import Action
+from dmp_fhir.policy.refusals import refuse_record
 from dmp_fhir.registry.documents import StoredDocument, stored_document
 from dmp_fhir.registry.identifiers import UNIQUE_ID, key_of, owner_of
 from dmp_fhir.registry.records import Designator, designator_of, find_record, ins_of
 from dmp_fhir.wire.queries import query_pairs
 
 Tree = dict[str, Any]
+
+# The element that names the record of what is around a patient.
+RECORD_ELEMENT = {"RelatedPerson": "patient", "CareTeam": "subject", "Consent": "patient", "List": "subject"}
 
 
 def patient_designators(tree: Tree, base_url: str) -> Iterator[tuple[str, Designator]]:
@@ -55,6 +61,15 @@ def one_record(gate: Gate, mentions: Iterable[tuple[str, Designator]]) -> str | 
     return next(iter(found))
 
 
+def record_of(gate: Gate, tree: Tree) -> str:
+    """The record that a resource around a patient belongs to, by its patient or subject (D18); refused like a record
+    that one may not open when there is none (D27)."""
+    element = RECORD_ELEMENT[tree["resourceType"]]
+    designator = designator_of(tree.get(element, {}), gate.exchange.base_url)
+    record_id = one_record(gate, [(f"{tree['resourceType']}.{element}", designator)] if designator else [])
+    return record_id or refuse_record(gate.decide(Action.DOC_LIST, None))
+
+
 def subject_of(tree: Tree, record_id: str) -> Tree:
     """The subject as stored: a literal reference, the rest of what the client said kept."""
     kept = {name: value for name, value in tree.get("subject", {}).items() if name != "reference"}
@@ -85,8 +100,8 @@ def document_named(gate: Gate, record_id: str, reference: Tree) -> StoredDocumen
         document = stored_document(gate.reader, record_id, text.split("/")[1])
     elif text.startswith("DocumentReference?"):
         wanted = dict(query_pairs(text.removeprefix("DocumentReference?")) or ())
-        system, _, value = wanted.get("identifier", "").rpartition("|")
-        document = document_identified(gate, record_id, {"system": system, "value": value})
+        named = one_identifier(wanted.get("identifier", ""))
+        document = document_identified(gate, record_id, named) if named else None
     elif identifier:
         document = document_identified(gate, record_id, identifier)
     return document if document and document.facts.status != "entered-in-error" else None

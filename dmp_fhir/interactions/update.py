@@ -10,15 +10,17 @@ from typing import Any
 
 from dmp_fhir.canonicals import PROFILE_FOLDER
 from dmp_fhir.interactions.conditions import answer_written, require_match
-from dmp_fhir.interactions.create import consent_target, record_of, with_patient
+from dmp_fhir.interactions.create import consent_target, with_patient
 from dmp_fhir.interactions.folders import replace_folder
 from dmp_fhir.interactions.gate import Writing
 from dmp_fhir.interactions.messages import Request, Response
+from dmp_fhir.interactions.references import record_of
 from dmp_fhir.outcome import not_found, refuse, refuse_all
 from dmp_fhir.policy.actions import Action
 from dmp_fhir.policy.refusals import refuse_record
 from dmp_fhir.profiles.requirements import requirement_issues
 from dmp_fhir.registry.consents import consequences
+from dmp_fhir.registry.identifiers import Owner, claim, national_keys, release
 from dmp_fhir.registry.records import update_record
 from dmp_fhir.registry.shelves import DIRECTORY_TYPES, current, put_next
 from dmp_fhir.registry.versions import Found, home_of
@@ -101,6 +103,11 @@ def _update_in_directory(gate: Writing, record_id: str, tree: Tree, request: Req
     instant = gate.instant(record_id)
     known = _known(gate, record_id, tree, request)
     found = put_next(gate.tx, record_id, tree, known.version, instant, "PUT")
+    if national_keys(tree) != (before := national_keys(parse_json(known.body))):
+        for key in before - national_keys(tree):
+            release(gate.tx, tree["resourceType"], found.id, key)
+        for key in national_keys(tree) - before:
+            claim(gate.tx, tree["resourceType"], key, Owner(DIRECTORY, tree["resourceType"], found.id, None))
     gate.did("update", "U", None, found, decision=decision)
     return found
 
@@ -166,6 +173,7 @@ def delete_party(gate: Writing, request: Request) -> Response:
         return Response(204)
     require_match(request, found.version)
     gone = put_next(gate.tx, record_id, parse_json(found.body), found.version, instant, "DELETE", {"deleted": True})
+    release(gate.tx, resource_type, resource_id)
     gate.rights_changed(record_id)
     gate.did("delete", "D", None if record_id == DIRECTORY else record_id, gone, decision=decision)
     return Response(204)
