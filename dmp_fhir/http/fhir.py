@@ -242,6 +242,8 @@ def _with_body(asked: Request) -> Request:
         return _with_form(asked, body)
     if asked.method == "PATCH":
         return replace(asked, body=body)
+    if not body and asked.id is not None and (asked.operation or "").startswith("$"):
+        return asked  # an operation without parameters
     kind = body_format(request.headers.get("Content-Type"))
     limits = Limits(body=limit, entries=settings.max_entries)
     return replace(asked, tree=parse_json(body, limits) if kind is Format.JSON else parse_xml(body, limits))

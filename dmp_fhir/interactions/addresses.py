@@ -14,7 +14,8 @@ _OPERATION = re.compile(r"[_$][A-Za-z0-9-]{1,64}", re.ASCII)
 
 
 class Address(NamedTuple):
-    """`[type]`, `[type]/[operation]`, `[type]/[id]`, `[type]/[id]/_history` or `[type]/[id]/_history/[version]`."""
+    """`[type]`, `[type]/[operation]`, `[type]/[id]`, `[type]/[id]/$[operation]`, `[type]/[id]/_history` or
+    `[type]/[id]/_history/[version]`."""
 
     resource_type: str
     id: str | None = None
@@ -29,6 +30,8 @@ def address_of(path: str) -> Address | None:
         return None
     if len(steps) == 2 and _OPERATION.fullmatch(steps[1]):
         return Address(steps[0], operation=steps[1])
+    if len(steps) == 3 and _ID.fullmatch(steps[1]) and steps[2][:1] == "$" and _OPERATION.fullmatch(steps[2]):
+        return Address(steps[0], steps[1], steps[2])
     if not all(_ID.fullmatch(step) for step in (*steps[1:2], *steps[3:])) or steps[2:3] not in ([], ["_history"]):
         return None
     return Address(steps[0], *steps[1:])
