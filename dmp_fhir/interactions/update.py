@@ -19,6 +19,7 @@ from dmp_fhir.outcome import not_found, refuse, refuse_all
 from dmp_fhir.policy.actions import Action
 from dmp_fhir.policy.refusals import refuse_record
 from dmp_fhir.profiles.requirements import requirement_issues
+from dmp_fhir.profiles.submission import list_kind
 from dmp_fhir.registry.consents import consequences
 from dmp_fhir.registry.identifiers import Owner, claim, national_keys, release
 from dmp_fhir.registry.records import update_record
@@ -60,7 +61,8 @@ def _check_id(tree: Tree, request: Request) -> None:
 
 
 def _update_folder(gate: Writing, record_id: str, tree: Tree, request: Request) -> Found:
-    issues = requirement_issues(tree, PROFILE_FOLDER, gate.exchange.services.settings.profile_level, "List")
+    level = gate.exchange.services.settings.profile_level
+    issues = requirement_issues(tree, PROFILE_FOLDER, level, "List") if list_kind(tree) == "folder" else []
     if any(each.severity == "error" for each in issues):
         refuse_all(422, issues)
     _same_record(gate, record_id, tree)
@@ -166,7 +168,9 @@ def delete_party(gate: Writing, request: Request) -> Response:
     record_id = home_of(gate.reader, resource_type, resource_id)
     if record_id is None:
         not_found()
-    decision = gate.permit_by_id(Action.PARTY_WRITE, None if record_id == DIRECTORY else record_id)
+    # The directory is open to read: who may not change it is told so.
+    permit = gate.permit if record_id == DIRECTORY else gate.permit_by_id
+    decision = permit(Action.PARTY_WRITE, None if record_id == DIRECTORY else record_id)
     instant = gate.instant(record_id)
     found = current(gate.reader, record_id, resource_type, resource_id)
     if found is None or found.method == "DELETE":
