@@ -7,7 +7,7 @@ own transaction; a read answers only once its trace is durable (design decision 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from typing import TypeVar
 
 from dmp_fhir.audit import log
@@ -34,6 +34,25 @@ from dmp_fhir.store.tables import DIRECTORY
 
 T = TypeVar("T")
 Entity = tuple[str, str, int | None]
+
+
+class _Predicates(Mapping[str, Predicate]):
+    """The predicate of each type of resource, compiled when it is first asked for: most requests need one."""
+
+    def __init__(self, compilers: dict[str, Callable[[], Predicate]]) -> None:
+        self._compilers = compilers
+        self._compiled: dict[str, Predicate] = {}
+
+    def __getitem__(self, resource_type: str) -> Predicate:
+        if resource_type not in self._compiled:
+            self._compiled[resource_type] = self._compilers[resource_type]()
+        return self._compiled[resource_type]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._compilers)
+
+    def __len__(self) -> int:
+        return len(self._compilers)
 
 
 class Gate:
@@ -89,16 +108,18 @@ class Gate:
             not_found(decision.reason, decision.rules)
         return decision
 
-    def predicates(self, record_id: str, action: Action = Action.DOC_LIST) -> dict[str, Predicate]:
+    def predicates(self, record_id: str, action: Action = Action.DOC_LIST) -> Mapping[str, Predicate]:
         """What the caller may see of a record, per type of resource: part of every query. With `DOC_FINDID`, also the
         caller's own documents (TD3.1b)."""
         standing = self.standing(record_id)
-        return {
-            "DocumentReference": document_predicate(self.context, standing, self.now, action=action),
-            "List": list_predicate(self.context, standing, self.now, action=action),
-            "Consent": consent_predicate(self.context, standing, self.now),
-            "AuditEvent": audit_predicate(self.context, standing, self.now),
-        }
+        return _Predicates(
+            {
+                "DocumentReference": lambda: document_predicate(self.context, standing, self.now, action=action),
+                "List": lambda: list_predicate(self.context, standing, self.now, action=action),
+                "Consent": lambda: consent_predicate(self.context, standing, self.now),
+                "AuditEvent": lambda: audit_predicate(self.context, standing, self.now),
+            }
+        )
 
     def did(
         self,
