@@ -17,6 +17,7 @@ Tree = dict[str, Any]
 
 AUTHOR = "dr-moreau"
 PATIENT = "patient-claire-martin"
+CLAIRE_INS = "274036912390153"
 OTHER_INS = "172113523890227"  # Julien Martin, whom Dr Moreau treats too
 URI = "urn:ietf:rfc:3986"
 _TOUR = Path(__file__).parents[2] / "fixtures" / "tour"
@@ -97,7 +98,7 @@ def simple(name: str, content: bytes | None = None, replaces: str | None = None)
 
 def with_patient(tree: Tree, ins: str) -> Tree:
     """The same lot for another patient."""
-    text = json.dumps(tree).replace("274036912390153", ins)
+    text = json.dumps(tree).replace(CLAIRE_INS, ins)
     return json.loads(text)  # type: ignore[no-any-return]
 
 

@@ -12,7 +12,7 @@ from dmp_fhir.store.database import Database
 from dmp_fhir.store.payloads import PayloadStore
 from tests.support.server import LiveServer
 from tests.writing.api import JSON, Answer, OverHttp, at_once, count
-from tests.writing.lots import archived, body, content_of, lot, masked, oid, simple
+from tests.writing.lots import CLAIRE_INS, OTHER_INS, archived, body, content_of, lot, masked, oid, simple, with_patient
 
 IDNPS = "urn:oid:1.2.250.1.71.4.2.1"
 IDNST = "urn:oid:1.2.250.1.71.4.2.2"
@@ -52,6 +52,24 @@ def test_200_simultaneous_simple_publications_leave_one_copy(http: OverHttp) -> 
     assert Counter(each.status for each in answers) == {201: 1, 200: 199}
     assert len({each.tree["id"] for each in answers}) == 1
     assert len(http.found(oid("simple-storm"))) == 1
+
+
+def test_one_unique_id_for_many_contents_at_once(http: OverHttp) -> None:
+    """TF-183: the first is being stored while the others come; one is kept, as it was sent."""
+    contents = [f"version {n}".encode() for n in range(32)]
+    answers = at_once([lambda c=each: http.provide(lot("contested", c)) for each in contents])
+    assert Counter(each.status for each in answers) == {200: 1, 409: 31}
+    assert {each.issue["code"] for each in answers if each.status == 409} == {"duplicate"}
+    winner = next(content for content, each in zip(contents, answers, strict=True) if each.status == 200)
+    (document,) = http.found(oid("contested/0"))
+    assert http.bytes_of(document) == winner
+
+
+def test_one_unique_id_in_two_records_at_once(http: OverHttp) -> None:
+    """No lock is shared between two records: the unique constraint decides."""
+    acts = [lambda i=ins: http.publish(with_patient(simple("two records"), i)) for ins in (CLAIRE_INS, OTHER_INS) * 8]
+    answers = at_once(acts)
+    assert Counter(each.status for each in answers) == {201: 1, 200: 7, 409: 8}
 
 
 def _person(resource_type: str, system: str, value: str) -> dict[str, Any]:
