@@ -1,4 +1,4 @@
-"""A server on the demonstration world for all hostile tests of a run, one per database: they must leave it as it was."""
+"""A server on the demonstration world, one per database for the hostile tests of a run, which leave it as it was."""
 
 from __future__ import annotations
 

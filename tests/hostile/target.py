@@ -1,7 +1,8 @@
-"""The server under attack: what a refused request must look like from outside and from inside (catalogue, Conventions).
+"""The server under attack: what a refused request must look like from outside and from inside.
 
-`refused` sends one request and checks all of it: the status and its OperationOutcome in two languages, not a row and not
-a file more, no canary in the answer or the log, one trace with outcome 4, less than a second of work.
+`refused` sends one request and checks all that the catalogue says of a refusal (Conventions): the status and its
+OperationOutcome in two languages, not a row and not a file more, no canary in the answer or the log, one trace with
+outcome 4, less than a second of work.
 """
 
 from __future__ import annotations

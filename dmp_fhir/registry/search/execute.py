@@ -230,7 +230,7 @@ class _Search:
         )
         if len(rows) > MOST_TEXTS:
             refuse(
-                400,
+                413,
                 "too-costly",
                 "Trop de noms différents ici : chercher par identifiant.",
                 "Too many different names here: search by identifier.",
@@ -351,7 +351,7 @@ def _related(reader: Reader, scope: Scope, resource_type: str, condition: str, m
     )
     if len(rows) > MOST_INCLUDED:
         refuse(
-            400,
+            413,
             "too-costly",
             "Cette page entraîne trop de ressources : diminuer _count ou retirer l'inclusion.",
             "This page drags in too many resources: lower _count or leave out the include.",
