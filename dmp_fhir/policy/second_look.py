@@ -25,6 +25,7 @@ _COLUMNS = (
     "archived",
     "type_system",
     "type_code",
+    "type_unknown",
     "created",
     "masked_professionals",
     "hidden_patient",
@@ -51,7 +52,7 @@ def columns(alias: str) -> str:
 
 def facts_of(values: Sequence[Any]) -> DocumentFacts:
     """The facts in the values of `columns`, without authors."""
-    status, archived, type_system, type_code, created, *flags = values
+    status, archived, type_system, type_code, type_unknown, created, *flags = values
     return DocumentFacts(
         type_system=type_system,
         type_code=type_code,
@@ -59,6 +60,7 @@ def facts_of(values: Sequence[Any]) -> DocumentFacts:
         status=status,
         archived=bool(archived),
         deposited_ms=created,
+        type_unknown=bool(type_unknown),
     )
 
 
