@@ -63,7 +63,8 @@ def _answer(kind: str, entries: list[Tree]) -> Response:
 
 def _plain(gate: Writing, bundle: Tree) -> list[Tree]:
     entries = bundle.get("entry", [])
-    requests = [_request(entry, f"Bundle.entry[{n}]") for n, entry in enumerate(entries)]
+    whole = gate.exchange.request
+    requests = [_request(entry, f"Bundle.entry[{n}]", whole) for n, entry in enumerate(entries)]
     _refuse_doubles(entries)
     addresses: dict[str, str] = {}
     answers: list[Tree] = [{} for _ in entries]
@@ -144,7 +145,7 @@ def _alone(exchange: Exchange, handle: Callable[[Exchange], Response], n: int, e
     """The answer to one entry of a batch. One that stands for no request is refused like any other: those before it are
     done already."""
     try:
-        request = _request(entry, f"Bundle.entry[{n}]")
+        request = _request(entry, f"Bundle.entry[{n}]", exchange.request)
     except Refused as refused:
         trace_refusal(exchange, "batch", "E", refused.refusal)
         return _entry(Response(refused.refusal.status, tree=refused.refusal.tree))
@@ -155,8 +156,8 @@ def _with(request: Request, tree: Tree) -> Request:
     return replace(request, tree=tree)
 
 
-def _request(entry: Tree, where: str) -> Request:
-    """The request that an entry stands for."""
+def _request(entry: Tree, where: str, whole: Request) -> Request:
+    """The request that an entry stands for; what `Prefer` asks of the whole is asked of each."""
     asked = entry.get("request")
     if not asked or "url" not in asked or "method" not in asked:
         refuse(
@@ -180,6 +181,8 @@ def _request(entry: Tree, where: str) -> Request:
             rule="TF-115",
         )
     return Request(
+        prefer_return=whole.prefer_return,
+        lenient=whole.lenient,
         method=asked["method"],
         **address._asdict(),
         parameters=pairs,
@@ -204,7 +207,7 @@ def _entry(response: Response) -> Tree:
     entry: Tree = {"response": answer}
     body = orjson.Fragment(response.json) if response.json else response.tree
     if body is not None:
-        if response.status >= 400:
+        if response.tree and response.tree["resourceType"] == "OperationOutcome":
             answer["outcome"] = body
         else:
             entry["resource"] = body
