@@ -5,6 +5,7 @@ https://profiles.ihe.net/ITI/MHD/ITI-65.html
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from dmp_fhir.canonicals import PROFILE_COMPREHENSIVE, PROFILE_FOLDER, PROFILE_SUBMISSION_SET
@@ -28,15 +29,28 @@ from dmp_fhir.wire.patches import changes_of_parameters
 Tree = dict[str, Any]
 
 
-def provide(gate: Writing, bundle: Tree) -> list[Tree]:
-    """Deposit the lot; one response entry per request entry, in the same order."""
+@dataclass(frozen=True, slots=True)
+class Lot:
+    """A lot that was read and checked, as far as that needs no database: no record is locked meanwhile."""
+
+    submission: Submission
+    remarks: list[Issue]
+
+
+def read_lot(bundle: Tree, level: str) -> Lot:
+    """Read a provide bundle and note what its profiles have to say, at a level of settings.PROFILE_LEVELS."""
     submission = read_submission(bundle)
-    base_url, level = gate.exchange.base_url, gate.exchange.services.settings.profile_level
+    faulty = any(each.severity == "error" for each in submission.issues)
+    return Lot(submission, submission.issues + ([] if faulty else _issues(submission, level)))
+
+
+def provide(gate: Writing, lot: Lot) -> list[Tree]:
+    """Deposit the lot; one response entry per request entry, in the same order."""
+    submission, remarks = lot.submission, lot.remarks
     _refuse_errors(submission.issues)
-    record_id = one_record(gate, _mentions(submission, base_url))
+    record_id = one_record(gate, _mentions(submission, gate.exchange.base_url))
     gate.permit(Action.DOC_CREATE, record_id)
     assert record_id is not None
-    remarks = submission.issues + _issues(submission, level)
     _refuse_errors(remarks)
     receipt = submit(gate, record_id, submission, _folder_addresses(gate, record_id, submission))
     _check_patches(gate, record_id, submission, receipt)

@@ -36,8 +36,11 @@ def patient_designators(tree: Tree, base_url: str) -> Iterator[tuple[str, Design
 
 def one_record(gate: Gate, mentions: Iterable[tuple[str, Designator]]) -> str | None:
     """The record that all mentions designate; None when it is not here. 422 when they do not agree (TF-033)."""
-    found: dict[str | None, str] = {}
+    places: dict[Designator, str] = {}
     for expression, designator in mentions:
+        places.setdefault(designator, expression)
+    found: dict[str | None, str] = {}
+    for designator, expression in places.items():
         found.setdefault(find_record(gate.reader, designator), expression)
     if len(found) > 1:
         refuse(
@@ -80,9 +83,9 @@ def rewritten(value: Any, addresses: Mapping[str, str]) -> Any:
     """A tree in which references to addresses of the lot are references to what they became."""
     if isinstance(value, dict):
         return {
-            name: addresses.get(each, each)
-            if name == "reference" and isinstance(each, str)
-            else rewritten(each, addresses)
+            name: rewritten(each, addresses)
+            if isinstance(each, dict | list)
+            else (addresses.get(each, each) if name == "reference" and isinstance(each, str) else each)
             for name, each in value.items()
         }
     if isinstance(value, list):

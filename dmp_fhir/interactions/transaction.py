@@ -16,7 +16,7 @@ import orjson
 from dmp_fhir.instants import instant_text
 from dmp_fhir.interactions.addresses import address_of
 from dmp_fhir.interactions.gate import Writing, trace_refusal, writing
-from dmp_fhir.interactions.iti65_provide import provide
+from dmp_fhir.interactions.iti65_provide import provide, read_lot
 from dmp_fhir.interactions.messages import Request, Response
 from dmp_fhir.interactions.references import rewritten
 from dmp_fhir.interactions.routes import route_read, route_write
@@ -50,11 +50,12 @@ def bundle_of(exchange: Exchange) -> Tree:
 def transaction(exchange: Exchange) -> Response:
     """All or nothing; one answer per entry, in the order of the request."""
     bundle = bundle_of(exchange)
-
-    def work(gate: Writing) -> list[Tree]:
-        return provide(gate, bundle) if is_submission(bundle) else _plain(gate, bundle)
-
-    return _answer("transaction-response", writing(exchange, work))
+    if is_submission(bundle):
+        lot = read_lot(bundle, exchange.services.settings.profile_level)
+        entries = writing(exchange, lambda gate: provide(gate, lot))
+    else:
+        entries = writing(exchange, lambda gate: _plain(gate, bundle))
+    return _answer("transaction-response", entries)
 
 
 def _answer(kind: str, entries: list[Tree]) -> Response:

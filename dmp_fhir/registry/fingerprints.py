@@ -46,7 +46,7 @@ def canonical_bytes(value: Any) -> bytes:
 def _without_local_addresses(value: Any) -> Any:
     if isinstance(value, dict):
         return {
-            name: _without_local_addresses(each)
+            name: _without_local_addresses(each) if isinstance(each, dict | list) else each
             for name, each in value.items()
             if not (name == "reference" and isinstance(each, str) and each.startswith("urn:uuid:"))
         }
