@@ -67,7 +67,7 @@ def metadata() -> HttpResponse:
 
 
 def _capabilities() -> Response:
-    if request.method not in ("GET", "HEAD"):
+    if _method() not in ("GET", "HEAD"):
         refuse(
             405,
             "not-supported",
@@ -112,6 +112,11 @@ def _require_format(asked: Request) -> None:
         response_format(request.args.get("_format"), request.headers.get("Accept"))
 
 
+def _method() -> str:
+    """The method as sent: `get` is not GET (RFC 9110 section 9.1)."""
+    return request.environ["REQUEST_METHOD"]
+
+
 def _request_id() -> str:
     """The client's X-Request-Id when it is harmless, else one of ours; the same during one request."""
     if "dmp_fhir.request_id" not in request.environ:
@@ -126,7 +131,7 @@ def _request_id() -> str:
 def _handle(path: str) -> Response:
     """Who asks comes first: without a token nothing is said about any address (TF-002). What is refused before the
     dispatcher is traced here."""
-    asked, fault = Request(request.method, query=request.query_string), None
+    asked, fault = Request(_method(), query=request.query_string), None
     try:
         asked = _address(path)
     except Refused as refused:
@@ -173,7 +178,7 @@ def _address(path: str) -> Request:
     prefer = preferences(headers.get("Prefer"))
     handling = "handling=" in (headers.get("Prefer") or "")
     asked = Request(
-        method=request.method,
+        method=_method(),
         accept=headers.get("Accept", ""),
         if_match=headers.get("If-Match"),
         if_none_match=headers.get("If-None-Match"),
@@ -194,7 +199,7 @@ def _address(path: str) -> Request:
 
 
 def _root(asked: Request) -> Request:
-    if request.method != "POST":
+    if asked.method != "POST":
         refuse(
             405,
             "not-supported",

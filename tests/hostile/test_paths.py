@@ -102,7 +102,8 @@ def headers() -> list[tuple[str, str]]:
         ",,,;;;",
         '"',
     )
-    return [(name, value) for name in names for value in values]
+    # A Host of 100 kB ends in the router, before there is an address; over the wire, in the server (test_raw.py).
+    return [(name, value) for name in names for value in values if (name, value) != ("Host", long)]
 
 
 def test_headers_change_nothing(target: Target, document: str) -> None:
