@@ -79,12 +79,15 @@ def subject_of(tree: Tree, record_id: str) -> Tree:
     return {"reference": f"Patient/{record_id}"} | kept
 
 
+_NESTED = frozenset({dict, list})
+
+
 def rewritten(value: Any, addresses: Mapping[str, str]) -> Any:
     """A tree in which references to addresses of the lot are references to what they became."""
     if isinstance(value, dict):
         return {
             name: rewritten(each, addresses)
-            if isinstance(each, dict | list)
+            if type(each) in _NESTED
             else (addresses.get(each, each) if name == "reference" and isinstance(each, str) else each)
             for name, each in value.items()
         }
