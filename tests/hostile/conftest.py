@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -16,11 +15,10 @@ from tests.hostile.target import Target
 from tests.support.server import BASE_URL, TickingClock, copy_of_world
 
 
-def _target(
-    request: pytest.FixtureRequest, dialect: str, factory: pytest.TempPathFactory, keys: Path
-) -> Iterator[Target]:
+def open_target(request: pytest.FixtureRequest, dialect: str, factory: pytest.TempPathFactory) -> Iterator[Target]:
+    """A target on its own copy of the world; closed when asked for another."""
     folder = factory.mktemp(f"hostile_{dialect}")
-    shutil.copytree(keys, folder / "keys")
+    shutil.copytree(request.getfixturevalue("key_folder"), folder / "keys")
     copy = copy_of_world(request, dialect, folder)
     clock = TickingClock()
     settings = Settings(database_url=next(copy), data_folder=folder, base_url=BASE_URL)
@@ -44,17 +42,13 @@ def foreign_canaries(target: Target) -> set[str]:
 
 
 @pytest.fixture(scope="session")
-def sqlite_target(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, key_folder: Path
-) -> Iterator[Target]:
-    yield from _target(request, "sqlite", tmp_path_factory, key_folder)
+def sqlite_target(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
+    yield from open_target(request, "sqlite", tmp_path_factory)
 
 
 @pytest.fixture(scope="session")
-def postgresql_target(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, key_folder: Path
-) -> Iterator[Target]:
-    yield from _target(request, "postgresql", tmp_path_factory, key_folder)
+def postgresql_target(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
+    yield from open_target(request, "postgresql", tmp_path_factory)
 
 
 @pytest.fixture

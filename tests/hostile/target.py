@@ -70,6 +70,7 @@ class Target:
         self.app, self.sandbox, self.clock, self.documents = app, sandbox, clock, documents
         self.client = app.test_client()
         self.area = "C"
+        self.stored = False
         self.canaries: set[str] = set()
         self.log = _Log()
         logging.getLogger().addHandler(self.log)
@@ -114,7 +115,7 @@ class Target:
 
     def refused(self, method: str, path: str, *, statuses: Iterable[int] = range(400, 500), **how: Any) -> TestResponse:
         """Send what must be refused; the answer, once all of "What refused means" has been checked."""
-        response, problems = self._try(method, path, **how)
+        response, problems = self.attempt(method, path, **how)
         statuses = tuple(statuses)
         if response.status_code not in statuses:
             problems.append(f"status {response.status_code}, not {statuses[:9]}: {response.text[:600]}")
@@ -128,7 +129,7 @@ class Target:
 
     def harmless(self, method: str, path: str, **how: Any) -> TestResponse:
         """Send what may be answered, but must not store, leak, fail or take long."""
-        response, problems = self._try(method, path, **how)
+        response, problems = self.attempt(method, path, **how)
         if response.status_code >= 400:
             problems += outcome_problems(response, method)
         if not self._new_outcomes():
@@ -143,8 +144,11 @@ class Target:
         self.settle()
         return response
 
-    def _try(self, method: str, path: str, *, leaks: Iterable[str] = (), **how: Any) -> tuple[TestResponse, list[str]]:
-        """`leaks` are canaries of this request, besides those of the target."""
+    def attempt(
+        self, method: str, path: str, *, leaks: Iterable[str] = (), may_store: bool = False, **how: Any
+    ) -> tuple[TestResponse, list[str]]:
+        """Send and look: the answer and what is wrong. `leaks` are canaries of this request, besides those of the
+        target; `may_store` that a success may have stored something, then told by `stored`."""
         lines = len(self.log.lines)
         started = time.process_time()
         response = self.send(method, path, **how)
@@ -152,6 +156,10 @@ class Target:
         stored = self.state() != self._state
         leaked = self._leaks(response, self.log.lines[lines:], leaks)
         fault = response.status_code >= 500
+        self.stored = stored
+        if may_store and response.status_code < 300:
+            stored = False
+            self.settle()
         tally.tried(self.area, stored=stored, leaked=bool(leaked), fault=fault)
         problems = [f"leaked {leaked}"] if leaked else []
         if stored:
