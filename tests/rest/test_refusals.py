@@ -16,8 +16,10 @@ def refused(answer: Answer, status: int) -> Answer:
     assert answer.status == status, answer.content
     tree = answer.tree
     OperationOutcome.model_validate(tree)
+    severities = {issue["severity"] for issue in tree["issue"]}
+    assert "error" in severities
+    assert severities <= {"error", "warning", "information"}
     for issue in tree["issue"]:
-        assert issue["severity"] == "error"
         (translation,) = issue["details"]["_text"]["extension"]
         assert translation["url"] == TRANSLATION
         english = {each["url"]: each for each in translation["extension"]}
