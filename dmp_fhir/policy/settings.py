@@ -6,8 +6,6 @@ from dataclasses import dataclass, field
 
 from dmp_fhir.policy.matrix import Matrix, packaged
 
-SYNTHESIS_AUTHORS = ("treating-physician", "physician", "any")
-
 
 @dataclass(frozen=True, slots=True)
 class PolicySettings:
