@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import random
 import shutil
 import sys
 import tempfile
@@ -11,6 +12,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
+
+import apsw
+import psycopg
 
 from benchmarks import raw_sql
 from benchmarks.fill import Place, fill, index_of
@@ -83,7 +87,6 @@ def _measure_database(
             _measure_place(run, place, server, index, documents, workers, options)
         read = next(each for each in OPERATIONS if each.key == "read")
         run.traces[database, documents] = raw_sql.trace_share(place, read, index, 300)
-        run.sizes[database, documents] = _bytes_of(place, server)
 
 
 def _filled(run: Run, database: str, server: PostgresServer | None, folder: Path, first: int, last: int) -> Place:
@@ -106,9 +109,10 @@ def _filled(run: Run, database: str, server: PostgresServer | None, folder: Path
         analyse(url)
         run.databases[database] = durability(url)
     else:
-        run.databases[database] = f"SQLite {raw_sql.apsw.sqlite_lib_version()}, WAL, synchronous FULL"
+        run.databases[database] = f"SQLite {apsw.sqlite_lib_version()}, WAL, synchronous FULL"
     os.sync()
     run.fills[database, last] = (last - first, seconds)
+    run.sizes[database, last] = _bytes_of(place, server)
     return place
 
 
@@ -140,8 +144,6 @@ def _measure_place(
 
 def _answers(running: Server, index: Index, options: argparse.Namespace) -> Answers:
     """One answer per operation, as the server gives it."""
-    import random
-
     client = Client(running.port)
     found = {}
     for number, operation in enumerate(options.operations):
@@ -175,8 +177,6 @@ def _bytes_of(place: Place, server: PostgresServer | None) -> int:
     """Bytes of the database, without payloads."""
     if server is None:
         return sum(path.stat().st_size for path in place.folder.glob("registry.sqlite*"))
-    import psycopg
-
     with psycopg.connect(place.url) as connection:
         row = connection.execute("SELECT pg_database_size(current_database())").fetchone()
     assert row is not None

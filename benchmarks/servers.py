@@ -103,7 +103,7 @@ def bare(answers: Path, workers: int) -> Iterator[Server]:
         server.stop()
 
 
-# --- what the system says about processes -------------------------------------------------------------------------------
+# --- what the system says about processes ---------------------------------------------------------
 
 
 def tree_of(root: int) -> list[int]:
