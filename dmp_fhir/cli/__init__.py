@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from dmp_fhir.cli.commands import main
+from dmp_fhir.cli.operator import jobs, matrix, record, review
 from dmp_fhir.cli.policy import policy
 
-main.add_command(policy)
+policy.add_command(matrix)
+for command in (policy, jobs, record, review):
+    main.add_command(command)
 
 __all__ = ["main"]
