@@ -42,12 +42,14 @@ from dmp_fhir.registry.shelves import put_new
 from dmp_fhir.registry.versions import new_id
 from dmp_fhir.store.clock import RecordClock, lock_record
 from dmp_fhir.store.database import Database, Transaction
+from dmp_fhir.store.payloads import PayloadStore
 
 Tree = dict[str, Any]
 Work = Callable[[Transaction, RecordClock], int]
 DAY_MS = 86_400_000
 NOTICE_MS = 14 * DAY_MS
 OBJECTION_MS = 42 * DAY_MS
+ORPHAN_GRACE_MS = 3_600_000
 KEPT_MS = 90 * DAY_MS
 RETENTION_YEARS = 10
 AGENT = AccessContext("SUPPORT", "dmp-fhir", "Tâches planifiées du registre", "SYSTEME", purpose="systeme")
@@ -70,10 +72,10 @@ class Done:
         return ", ".join(f"{each.name} {getattr(self, each.name)}" for each in fields(self))
 
 
-def run(database: Database, sender: Sender, now_ms: int, settings: PolicySettings) -> Done:
+def run(database: Database, payloads: PayloadStore, sender: Sender, now_ms: int, settings: PolicySettings) -> Done:
     """Everything that is due at `now_ms`."""
     jobs = _Jobs(database, now_ms, settings)
-    return Done(
+    done = Done(
         notices=jobs.notices(),
         lifted=jobs.lift(),
         closed=jobs.close_suspended(),
@@ -81,6 +83,10 @@ def run(database: Database, sender: Sender, now_ms: int, settings: PolicySetting
         cleaned=jobs.clean(),
         sent=send_all(database, sender, now_ms),
     )
+    if done.erased:
+        # The bytes of the documents of erased records; those that another record names too stay.
+        payloads.collect_orphans(database, ORPHAN_GRACE_MS, now_ms)
+    return done
 
 
 def years_before(now_ms: int, years: int) -> int:

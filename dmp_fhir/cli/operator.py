@@ -28,8 +28,10 @@ from dmp_fhir.registry.notifications import post
 from dmp_fhir.registry.records import find_record
 from dmp_fhir.registry.search.query import PatientByIdentifier
 from dmp_fhir.settings import BadSetting, Settings
+from dmp_fhir.store import schema
 from dmp_fhir.store.clock import lock_record
 from dmp_fhir.store.database import Database, Transaction
+from dmp_fhir.store.payloads import PayloadStore
 
 
 def _settings() -> Settings:
@@ -37,6 +39,12 @@ def _settings() -> Settings:
         return Settings.from_environment()
     except BadSetting as bad:
         raise click.ClickException(str(bad)) from bad
+
+
+def _database(settings: Settings) -> Database:
+    if not schema.is_current(settings.database):
+        raise click.ClickException("the database is not migrated to this version; run: dmp-fhir init")
+    return Database.open(settings.database)
 
 
 def _operator() -> AccessContext:
@@ -57,9 +65,9 @@ def run() -> None:
     """Do everything that is due now: notices at 14 days, documents that become visible, end of suspensions, erasure,
     clean-up, messages. Safe to run at any time and as often as you like."""
     settings = _settings()
-    database = Database.open(settings.database)
+    database, payloads = _database(settings), PayloadStore(settings.payload_folder)
     sender = FileSender(settings.outbox_folder)
-    click.echo(scheduled.run(database, sender, system_clock(), policy_settings(settings)))
+    click.echo(scheduled.run(database, payloads, sender, system_clock(), policy_settings(settings)))
 
 
 # --- review of emergency accesses -----------------------------------------------------------------
@@ -72,7 +80,7 @@ def review(grant_id: str | None, finding: str | None) -> None:
     """List the break-glass accesses that wait for the privacy officer; with GRANT_ID and --finding, close one (AR-51).
 
     The list names who, where, when and why; nothing of any record."""
-    database = Database.open(_settings().database)
+    database = _database(_settings())
     if grant_id is None:
         with database.snapshot() as reader:
             waiting = to_review(reader)
@@ -142,7 +150,7 @@ def _change(ins: str, expected: str, rule: str, reason: str, work: Callable[[Tra
     person = parse_person_id(ins)
     if person is None:
         raise click.UsageError("INS is written system|number, for example urn:oid:1.2.250.1.213.1.4.8|…")
-    database, operator, now = Database.open(_settings().database), _operator(), system_clock()
+    database, operator, now = _database(_settings()), _operator(), system_clock()
 
     def change(tx: Transaction) -> str | None:
         record_id = find_record(tx, PatientByIdentifier(person.system, person.value))
