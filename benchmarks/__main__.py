@@ -94,17 +94,15 @@ def _filled(run: Run, database: str, server: PostgresServer | None, folder: Path
     _say(f"{database}: filling to {last} documents")
     url = server.url("postgres") if server else f"sqlite:///{folder / 'registry.sqlite'}"
     place = Place(database, folder, url)
-    memory = Path(tempfile.mkdtemp(dir="/dev/shm")) if Path("/dev/shm").is_dir() else folder
-    working = Place(database, memory, url if server else f"sqlite:///{memory / 'registry.sqlite'}")
-    if memory != folder:
+    room = "/dev/shm" if Path("/dev/shm").is_dir() else folder.parent
+    with tempfile.TemporaryDirectory(dir=room, prefix="bench-") as memory:
+        working = Place(database, Path(memory), url if server else f"sqlite:///{Path(memory) / 'registry.sqlite'}")
         shutil.copytree(folder, memory, dirs_exist_ok=True)
-    if not first:
-        schema.upgrade(working.url)
-    with hurried(server) if server else nullcontext():
-        seconds = fill(working, first, last)
-    if memory != folder:
+        if not first:
+            schema.upgrade(working.url)
+        with hurried(server) if server else nullcontext():
+            seconds = fill(working, first, last)
         shutil.copytree(memory, folder, dirs_exist_ok=True)
-        shutil.rmtree(memory)
     if server:
         analyse(url)
         run.databases[database] = durability(url)
