@@ -9,7 +9,7 @@ from dmp_fhir.store.database import Reader, Transaction
 from dmp_fhir.wire.json import parse_json
 
 # Everything that holds content of a record or leads to it, in an order in which nothing points at what is gone.
-_CONTENT = (
+CONTENT = (
     "list_entry",
     "document_author",
     "payload",
@@ -95,7 +95,7 @@ def erase(tx: Transaction, record_id: str, instant: int) -> None:
     same person (AR-11). The trace stays, it names no content. The bytes of documents that no other record names are
     removed by `collect_orphans`."""
     _note(tx, record_id, erased=instant)
-    for table in _CONTENT:
+    for table in CONTENT:
         tx.execute(f"DELETE FROM {table} WHERE record_id = :record_id", {"record_id": record_id})
     tx.execute("DELETE FROM record WHERE id = :record_id", {"record_id": record_id})
 
