@@ -26,6 +26,7 @@ from sqlalchemy import (
     Text,
     and_,
     false,
+    text,
 )
 from sqlalchemy.schema import SchemaItem
 
@@ -162,6 +163,9 @@ document = _owned_by_record(
         nullable=False,
         server_default=false(),
     ),
+    # Who counts as author for a professional (policy/facts.py, author_key), so that the predicate of every search need
+    # not look into document_author.
+    Column("author_key", Text, nullable=False, server_default=text("''")),
     CheckConstraint("status IN ('current', 'superseded', 'entered-in-error')", name="document_status"),
 )
 Index("document_by_change", document.c.record_id, document.c.last_updated)

@@ -11,7 +11,7 @@ from random import Random
 from typing import Any
 
 from dmp_fhir.identity.context import AccessContext
-from dmp_fhir.policy.facts import DocumentFacts
+from dmp_fhir.policy.facts import DocumentFacts, author_key
 from dmp_fhir.policy.matrix import packaged
 from dmp_fhir.store.database import Transaction
 
@@ -160,7 +160,7 @@ def _documents(tx: Transaction, random: Random, record: str, matricule: str, cou
         age = random.choice((HOUR, 27 * DAY, 30 * DAY, 31 * DAY, 31 * DAY - 1, 31 * DAY + 1, 32 * DAY, 400 * DAY))
         named: dict[str, set[str]] = {"person": set(), "structure": set(), "patient": set(), "system": set()}
         pools = {"person": PERSONS, "structure": STRUCTURES, "patient": (matricule, *PEOPLE), "system": ("am",)}
-        for _ in range(random.choice((0, 1, 1, 1, 2))):
+        for _ in range(random.choice((0, 1, 1, 1, 2, 3))):
             kind = random.choice(("person", "person", "person", "structure", "structure", "patient", "system"))
             named[kind].add(random.choice(pools[kind]))
         status = random.choice(("current",) * 6 + ("superseded", "entered-in-error"))
@@ -180,6 +180,7 @@ def _documents(tx: Transaction, random: Random, record: str, matricule: str, cou
             type_unknown=not known,
         )
         facts[name] = document
+        names = [(kind, each) for kind, found in named.items() for each in sorted(found)]
         rows.append(
             {
                 "record_id": record,
@@ -192,13 +193,12 @@ def _documents(tx: Transaction, random: Random, record: str, matricule: str, cou
                 "type_system": document.type_system,
                 "type_code": document.type_code,
                 "type_unknown": document.type_unknown,
+                "author_key": author_key(names),
                 **flags,
             }
         )
         authors += [
-            {"record_id": record, "document_id": name, "kind": kind, "identifier": each}
-            for kind, names in named.items()
-            for each in names
+            {"record_id": record, "document_id": name, "kind": kind, "identifier": each} for kind, each in names
         ]
     tx.insert_many("document", rows)
     tx.insert_many("document_author", authors)
