@@ -10,12 +10,13 @@ https://hl7.org/fhir/R4/json.html, https://hl7.org/fhir/R4/extensibility.html
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Container
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 from dmp_fhir.outcome import Issue
+from dmp_fhir.profiles.base_invariants import Invariant, invariants_of
 from dmp_fhir.profiles.base_rules import RULES, Fault
 from dmp_fhir.profiles.definitions import Element, Property, Type, resource_types, type_of
 from dmp_fhir.profiles.narrative import read_div
@@ -29,14 +30,26 @@ _REFERENCE = re.compile(
 _CONDITIONAL = re.compile(r"([A-Z][A-Za-z]{1,40})\?[^\s]+")
 
 
+def type_named_by(reference: str) -> str | None:
+    """The resource type in the text of a literal or conditional reference; None when it names none."""
+    match = _REFERENCE.fullmatch(reference) or _CONDITIONAL.fullmatch(reference)
+    return match[1] if match is not None and match[1] in resource_types() else None
+
+
 def structural_issues(tree: Any, *, expression: str | None = None) -> list[Issue]:
-    """The structural faults of a resource, none when it is sound. `expression` is the FHIRPath of the resource when it
+    """The structural errors of a resource, none when it is sound. `expression` is the FHIRPath of the resource when it
     is part of something else (`Bundle.entry[2].resource`)."""
-    walk = Walk()
+    return [issue for issue in structural_walk(tree, expression=expression).issues if issue.severity == "error"]
+
+
+def structural_walk(tree: Any, *, expression: str | None = None, known: Container[str] = ()) -> Walk:
+    """The walk itself: issues, warnings included, and the extensions met whose urls are `known`. A modifier extension
+    that is known is no fault."""
+    walk = Walk(known=known)
     name = tree.get("resourceType") if type(tree) is dict else None
-    known = type(name) is str and name in resource_types()
-    _resource(walk, tree, expression or (name if known else "Resource"))
-    return walk.issues
+    named = type(name) is str and name in resource_types()
+    _resource(walk, tree, expression or (name if named else "Resource"))
+    return walk
 
 
 def datatype_issues(type_name: str, tree: Any, expression: str) -> list[Issue]:
@@ -64,15 +77,31 @@ def _resource(walk: Walk, node: Any, way: Way) -> None:
         en = "Implicit rules (implicitRules) would change the meaning of the resource: remove them."
         walk.add("not-supported", fr, en, (way, "implicitRules", None), "TF-107")
     if walk.inside is not None:
+        container, walk.resource = walk.resource, node
         _complex(walk, node, _plan(name), way)
+        walk.resource = container
         return
-    outer = walk.contained, walk.pointed, walk.pointing_back
+    outer = walk.contained, walk.pointed, walk.pointing_back, walk.resource
+    if name == "Bundle" and not walk.entries:
+        walk.entries = _entry_types(node)
+    walk.resource = node
     walk.contained = _contained_types(walk, node, way) if "contained" in node else {}
     walk.pointed, walk.pointing_back = set(), set()
     _complex(walk, node, _plan(name), way)
     if walk.contained:
         _check_all_referenced(walk, node, way)
-    walk.contained, walk.pointed, walk.pointing_back = outer
+    walk.contained, walk.pointed, walk.pointing_back, walk.resource = outer
+
+
+def _entry_types(bundle: Tree) -> dict[str, str]:
+    """Addresses of the entries of a bundle and the types of their resources."""
+    found: dict[str, str] = {}
+    entries = bundle.get("entry")
+    for entry in entries if type(entries) is list else []:
+        resource = entry.get("resource") if type(entry) is dict else None
+        if type(resource) is dict and type(entry.get("fullUrl")) is str:
+            found[entry["fullUrl"]] = str(resource.get("resourceType"))
+    return found
 
 
 def _contained_types(walk: Walk, node: Tree, way: Way) -> dict[str, str]:
@@ -133,6 +162,7 @@ class _Plan:
     mandatory: tuple[tuple[Element, frozenset[str]], ...]
     choices: tuple[tuple[Element, frozenset[str]], ...]
     rule: Callable[[Tree, Fault], None] | None
+    invariants: tuple[Invariant, ...]
 
 
 @cache
@@ -145,6 +175,7 @@ def _plan(name: str) -> _Plan:
         tuple((element, names[element.name]) for element in kind.elements if element.least),
         tuple((element, names[element.name]) for element in kind.elements if element.choice),
         RULES.get(name),
+        invariants_of(name),
     )
 
 
@@ -195,6 +226,10 @@ def _complex(walk: Walk, node: Any, plan: _Plan, way: Way) -> None:
             _two_choices(walk, plan, element, given, way)
     if plan.rule is not None:
         plan.rule(node, _reporter(walk, way))
+    for invariant in plan.invariants:
+        for place in invariant.broken(node, walk.resource):
+            step = way if place is None else (way, *place)
+            walk.add("invariant", invariant.fr, invariant.en, step, invariant.key, invariant.severity)
 
 
 def _reporter(walk: Walk, way: Way) -> Fault:
@@ -276,6 +311,8 @@ def _check_of(known: Property) -> Check:
         return _primitive_check(known)
     if known.type == "Reference":
         return _reference_check(known)
+    if known.type == "Extension":
+        return _extension_check()
     if known.element.codes is not None and known.type in ("Coding", "CodeableConcept"):
         return _coded_check(known)
     return _complex_check(known.type)
@@ -292,8 +329,23 @@ def _complex_check(type_name: str) -> Check:
     return check
 
 
+def _extension_check() -> Check:
+    inner = _complex_check("Extension")
+
+    def check(walk: Walk, value: Any, way: Way, name: str, n: int | None) -> None:
+        inner(walk, value, way, name, n)
+        url = value.get("url") if type(value) is dict else None
+        if type(url) is str and url in walk.known:
+            walk.met.append((url, value, (way, name, n)))
+
+    return check
+
+
 def _modifier(walk: Walk, value: Any, way: Way, name: str, n: int | None) -> None:
     url = value.get("url") if type(value) is dict else None
+    if type(url) is str and url in walk.known:
+        _extension_check()(walk, value, way, name, n)
+        return
     shown = url[:200] if type(url) is str else "—"
     fr = f"Extension modificatrice inconnue ({shown}) : elle changerait le sens, la ressource est refusée."
     en = f"Unknown modifier extension ({shown}): it would change the meaning, the resource is refused."
@@ -380,6 +432,8 @@ def _reference_check(known: Property) -> Check:
                         en = f"'{reference[:64]}' names no contained resource."
                         walk.add("invariant", fr, en, ((way, name, n), "reference", None), "ref-1")
                         return
+            elif reference in walk.entries:
+                target = walk.entries[reference]
             elif match := _REFERENCE.fullmatch(reference) or _CONDITIONAL.fullmatch(reference):
                 if match[1] in resource_types():
                     target = match[1]

@@ -42,7 +42,8 @@ def test_a_sound_document():
 
 @given(resources())
 def test_sound_resources_of_every_type(tree):
-    assert structural_issues(tree) == []
+    """The builder knows types and cardinalities, not the invariants that are run as FHIRPath."""
+    assert [issue for issue in structural_issues(tree) if issue.code != "invariant"] == []
 
 
 EXTENSION = {"url": "http://example.org/x", "valueCode": "y"}
