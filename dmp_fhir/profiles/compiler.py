@@ -176,7 +176,7 @@ class Compiler:
         return checks
 
     def element(self, node: Node, name: str, kind: Type, parent: Node) -> list[Check]:
-        properties = _properties(kind, name)
+        properties = every = _properties(kind, name)
         if not properties:
             raise ProfileError(f"{_source(node, parent)}: {kind.name} has no element {name}")
         base = properties[0].element
@@ -196,7 +196,7 @@ class Compiler:
         slicer = self.slicer(node, properties[0]) if node.slices or node.slicing else None
         for each in properties:
             checks += self.values(node, each, slicer)
-        checks += self.cardinality(node, properties, base.least if name.endswith("[x]") or not base.choice else 0)
+        checks += self.cardinality(node, every, base.least if name.endswith("[x]") or not base.choice else 0)
         return checks
 
     def values(self, node: Node, known: Property, slicer: Slicer | None) -> list[Check]:

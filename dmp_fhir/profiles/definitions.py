@@ -120,17 +120,17 @@ def invariants() -> Mapping[str, tuple[tuple[str, str, str], ...]]:
 
 @cache
 def _element_names() -> tuple[frozenset[str], frozenset[str], frozenset[str]]:
-    """Names of elements, of choices (without `[x]`), and of the types a choice adds to its name (`String`)."""
+    """Names of elements, of choices (without `[x]`), and of the properties of choices (`valueString`)."""
     names: set[str] = set()
     choices: set[str] = set()
-    suffixes: set[str] = set()
+    properties: set[str] = set()
     for _, _, rows in _compiled()["types"].values():
         for name, types, *_ in rows:
             names.add(name)
             if not isinstance(types, str):
                 choices.add(name)
-                suffixes |= {each[0].upper() + each[1:] for each in types}
-    return frozenset(names), frozenset(choices), frozenset(suffixes)
+                properties |= {name + each[0].upper() + each[1:] for each in types}
+    return frozenset(names), frozenset(choices), frozenset(properties)
 
 
 def is_element_name(name: str) -> bool:
@@ -141,8 +141,8 @@ def is_choice_name(name: str) -> bool:
     return name in _element_names()[1]
 
 
-def is_choice_suffix(name: str) -> bool:
-    """Whether a choice may end with this: the `CodeableConcept` of `valueCodeableConcept`."""
+def is_choice_property(name: str) -> bool:
+    """Whether a choice gives a property of this name: `valueCodeableConcept`."""
     return name in _element_names()[2]
 
 

@@ -12,10 +12,20 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from dmp_fhir.profiles.definitions import is_choice_name, is_choice_suffix, is_element_name, resource_types
+from dmp_fhir.profiles.definitions import is_choice_name, is_choice_property, is_element_name, resource_types
 from dmp_fhir.profiles.fhirpath_functions import FUNCTIONS, LAMBDAS
 from dmp_fhir.profiles.fhirpath_parser import FhirPathError, Node, parse
-from dmp_fhir.profiles.fhirpath_values import Primitive, arithmetic, compare, equal, holds, plain, text_of, truth
+from dmp_fhir.profiles.fhirpath_values import (
+    Primitive,
+    arithmetic,
+    compare,
+    equal,
+    holds,
+    is_number,
+    plain,
+    text_of,
+    truth,
+)
 from dmp_fhir.profiles.fhirpath_values import distinct as distinct_of
 
 Items = list[Any]
@@ -127,7 +137,7 @@ def _step(name: str) -> Callable[[Items], Items]:
 def _collect_choice(item: dict[str, Any], name: str, found: Items) -> None:
     for key in item:
         bare = key.removeprefix("_")
-        if bare.startswith(name) and is_choice_suffix(bare[len(name) :]) and (bare == key or bare not in item):
+        if bare.startswith(name) and is_choice_property(bare) and (bare == key or bare not in item):
             collect(item, bare, "_" + bare, found)
 
 
@@ -136,7 +146,7 @@ def collect(item: dict[str, Any], name: str, beside: str, found: Items) -> None:
     value = item.get(name)
     if beside not in item:
         if type(value) is list:
-            found.extend(value)
+            found += value if None not in value else [each for each in value if each is not None]
         elif value is not None:
             found.append(value)
         return
@@ -147,9 +157,14 @@ def collect(item: dict[str, Any], name: str, beside: str, found: Items) -> None:
         for n in range(max(len(values), len(extras))):
             one = values[n] if n < len(values) else None
             other = extras[n] if n < len(extras) else None
-            found.append(Primitive(one, other) if type(other) is dict else one)
-    else:
-        found.append(Primitive(value, extra) if type(extra) is dict else value)
+            if type(other) is dict:
+                found.append(Primitive(one, other))
+            elif one is not None:
+                found.append(one)
+    elif type(extra) is dict:
+        found.append(Primitive(value, extra))
+    elif value is not None:
+        found.append(value)
 
 
 def _index(node: Node) -> Expression:
@@ -158,7 +173,7 @@ def _index(node: Node) -> Expression:
     def run(focus: Items, env: Environment) -> Items:
         place = plain((index(focus, env) or [None])[0])
         items = inner(focus, env)
-        return [items[place]] if type(place) is int and 0 <= place < len(items) else []
+        return [items[int(place)]] if is_number(place) and 0 <= place < len(items) else []
 
     return run
 
@@ -190,12 +205,7 @@ def _of_type(operand: Node | None, name: str) -> Expression:
         return lambda focus, env: [
             each for each in inner(focus, env) if type(each) is dict and each.get("resourceType") == name
         ]
-    if (
-        operand is not None
-        and operand[0] == "member"
-        and is_choice_name(operand[2])
-        and is_choice_suffix(_capital(name))
-    ):
+    if operand is not None and operand[0] == "member" and is_choice_property(operand[2] + _capital(name)):
         return _stepped(operand[1], operand[2] + _capital(name))
     if name in _SYSTEM_TYPES:
         inner, kind = _build(operand) if operand else _this(("this",)), _SYSTEM_TYPES[name]
@@ -212,7 +222,7 @@ def _capital(name: str) -> str:
 
 def _negate(node: Node) -> Expression:
     inner = _build(node[1])
-    return lambda focus, env: [-plain(item) for item in inner(focus, env)[:1]]
+    return lambda focus, env: [-plain(item) for item in inner(focus, env)[:1] if is_number(plain(item))]
 
 
 def _binary(node: Node) -> Expression:
@@ -223,9 +233,9 @@ def _binary(node: Node) -> Expression:
         return lambda focus, env: logic(left, right, focus, env)
     if operator == "|":
         return lambda focus, env: distinct_of([*left(focus, env), *right(focus, env)])
-    if operator in ("=", "~"):
+    if operator == "=":
         return lambda focus, env: equal(left(focus, env), right(focus, env))
-    if operator in ("!=", "!~"):
+    if operator == "!=":
         return lambda focus, env: [not answer for answer in equal(left(focus, env), right(focus, env))]
     if operator in _ORDER:
         return _order(_ORDER[operator], left, right)
@@ -233,6 +243,8 @@ def _binary(node: Node) -> Expression:
         return _inside(left, right)
     if operator == "contains":
         return _inside(right, left)
+    if operator in ("~", "!~"):
+        raise FhirPathError(f"operator {operator} is not understood")
     if operator == "&":
         return lambda focus, env: ["".join(text_of(s[0]) or "" for s in (left(focus, env), right(focus, env)) if s)]
 

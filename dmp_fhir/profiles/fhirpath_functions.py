@@ -98,12 +98,17 @@ def _on_text(function: Callable[..., Any]) -> Callable[..., Items]:
 
     def run(items: Items, *arguments: Items) -> Items:
         text = _text(items)
-        given = [plain(each[0]) if each else None for each in arguments]
+        given = [_argument(each) for each in arguments]
         if text is None or None in given:
             return []
         return [answer] if (answer := function(text, *given)) is not None else []
 
     return run
+
+
+def _argument(items: Items) -> Any:
+    value = plain(items[0]) if items else None
+    return int(value) if is_number(value) else value
 
 
 @cache
@@ -142,7 +147,7 @@ def _to_string(items: Items) -> Items:
 
 
 def _count(argument: Items) -> int:
-    value = plain(argument[0]) if argument else 0
+    value = _argument(argument)
     return max(value, 0) if type(value) is int else 0
 
 

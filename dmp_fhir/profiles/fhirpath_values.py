@@ -7,7 +7,7 @@ An item of a collection is a value of a resource tree, or a `Primitive` when the
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -139,19 +139,20 @@ def arithmetic(operator: str, left: Any, right: Any) -> list[Any]:
         return [left + right]
     if not is_number(left) or not is_number(right):
         return []
-    if operator == "+":
-        return [left + right]
-    if operator == "-":
-        return [left - right]
-    if operator == "*":
-        return [left * right]
-    if right == 0:
+    try:
+        return [_ARITHMETIC[operator](Decimal(left), Decimal(right))]
+    except ArithmeticError:  # division by zero, more digits than decimals have
         return []
-    if operator == "/":
-        return [Decimal(left) / Decimal(right)]
-    if operator == "div":
-        return [int(Decimal(left) / Decimal(right))]
-    return [left - right * int(Decimal(left) / Decimal(right))]
+
+
+_ARITHMETIC: dict[str, Callable[[Decimal, Decimal], Decimal]] = {
+    "+": lambda left, right: left + right,
+    "-": lambda left, right: left - right,
+    "*": lambda left, right: left * right,
+    "/": lambda left, right: left / right,
+    "div": lambda left, right: left // right,
+    "mod": lambda left, right: left % right,
+}
 
 
 def text_of(value: Any) -> str | None:

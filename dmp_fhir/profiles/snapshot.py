@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
-from dmp_fhir.profiles.definitions import invariants, is_choice_suffix, is_type
+from dmp_fhir.profiles.definitions import invariants, is_choice_property, is_type
 from dmp_fhir.profiles.rules import ProfileError
 
 Tree = dict[str, Any]
@@ -203,7 +203,7 @@ class _Reader:
         for step in steps[1:]:
             name, _, slice_name = step.partition(":")
             way += "." + step
-            if slice_name and name.endswith("[x]") and is_choice_property(slice_name, name[:-3]):
+            if slice_name and name.endswith("[x]") and _is_choice(slice_name, name[:-3]):
                 name, slice_name = slice_name, ""  # value[x]:valueString is valueString
             node = node.children.setdefault(name, Node(way.removesuffix(":" + slice_name) if slice_name else way))
             if slice_name:
@@ -250,11 +250,17 @@ class _Reader:
             uses[code] = TypeUse(code, old.profiles + profiles, old.targets + targets, aggregation)
         for use in uses.values():
             for url in use.profiles:
-                if self.library.type_of(url) != use.code and use.code not in ("Resource", "DomainResource"):
+                if self.known(url) != use.code and use.code not in ("Resource", "DomainResource"):
                     raise self.wrong(f"{url} is no profile of {use.code}")
             for url in use.targets:
-                self.library.type_of(url)
+                self.known(url)
         node.types = self.stated(tuple(uses.values()))
+
+    def known(self, url: str) -> str:
+        try:
+            return self.library.type_of(url)
+        except ProfileError as fault:
+            raise self.wrong(str(fault)) from fault
 
     def slicing(self, node: Node, value: Tree) -> None:
         discriminators = tuple((each["type"], each["path"]) for each in value.get("discriminator", ()))
@@ -295,8 +301,8 @@ class _Reader:
             node.invariants[key] = self.stated(invariant)
 
 
-def is_choice_property(name: str, element: str) -> bool:
-    return name.startswith(element) and is_choice_suffix(name[len(element) :])
+def _is_choice(name: str, element: str) -> bool:
+    return name.startswith(element) and is_choice_property(name)
 
 
 def _french(constraint: Tree) -> str | None:
