@@ -6,7 +6,7 @@ a check passes over what it can't read.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from dmp_fhir.profiles.bindings import Terminology
@@ -22,6 +22,7 @@ from dmp_fhir.profiles.element_checks import (
     shown,
     target_check,
 )
+from dmp_fhir.profiles.object_checks import Elements
 from dmp_fhir.profiles.rules import Levels, ProfileError, Rule
 from dmp_fhir.profiles.slicing import Slice, Slicer
 from dmp_fhir.profiles.snapshot import Library, Node, Stated, TypeUse
@@ -163,73 +164,72 @@ class Compiler:
     def conforming(self, urls: Sequence[str]) -> Check:
         """A value follows one of these profiles."""
         plans = [self.plan(url) for url in urls]
-        return plans[0] if len(plans) == 1 else lambda visit, value, way: best_of(plans, visit, value, way)
+        if len(plans) > 1:
+            return lambda visit, value, way: best_of(plans, visit, value, way)
+        only = plans[0]
+        # A known extension is met again by the validator, wherever it stands.
+        return (lambda visit, value, way: visit.conform(only, value, way)) if only.type == "Extension" else only
 
     # An element: all its values ----------------------------------------------------------------------------------
 
     def below(self, node: Node, type_name: str) -> list[Check]:
         """The checks on the elements of an object."""
-        kind = type_of(type_name)
-        checks: list[Check] = []
+        kind, elements = type_of(type_name), Elements()
         for name, child in node.children.items():
-            checks += self.element(child, name, kind, node)
-        return checks
+            self.element(elements, child, name, kind, node)
+        return elements.check()
 
-    def element(self, node: Node, name: str, kind: Type, parent: Node) -> list[Check]:
+    def element(self, elements: Elements, node: Node, name: str, kind: Type, parent: Node) -> None:
         properties = every = _properties(kind, name)
         if not properties:
             raise ProfileError(f"{_source(node, parent)}: {kind.name} has no element {name}")
         base = properties[0].element
         choice = base.choice and len(properties) > 1
         allowed = {use.code for use in node.types.what} if node.types is not None else None
-        checks: list[Check] = []
         if choice and allowed is not None and node.types is not None:
             some = ", ".join(sorted(allowed))
             fr, en = f"{node.id} : de type {some}.", f"{node.id}: of type {some}."
             rule = self.rule(node.types, "type", fr, en)
-            checks += [_forbidden(rule, each.name) for each in properties if each.type not in allowed]
+            for each in properties:
+                if each.type not in allowed:
+                    elements.forbid(rule, each.name)
             properties = [each for each in properties if each.type in allowed]
         elif allowed is not None and not _types_fit(allowed, properties[0].type):
             raise ProfileError(f"{_source(node, parent)}: the type must be {properties[0].type}")
         if node.children and choice and len(properties) > 1:
             raise ProfileError(f"{_source(node, parent)}: elements below a choice of several types")
-        slicer = self.slicer(node, properties[0]) if node.slices or node.slicing else None
         for each in properties:
-            checks += self.values(node, each, slicer)
-        checks += self.cardinality(node, every, base.least if name.endswith("[x]") or not base.choice else 0)
-        return checks
+            self.values(elements, node, each)
+        self.cardinality(elements, node, every, base.least if name.endswith("[x]") or not base.choice else 0)
 
-    def values(self, node: Node, known: Property, slicer: Slicer | None) -> list[Check]:
-        name = known.name
+    def values(self, elements: Elements, node: Node, known: Property) -> None:
+        name, many = known.name, known.element.many
         own = tuple(self.item(node, known.type))
-        checks: list[Check] = []
-        if slicer is not None and not known.element.many:
+        slicer = self.slicer(node, known) if node.slices or node.slicing else None
+        if slicer is not None and not many:
             raise ProfileError(f"{node.id}: slices of an element that doesn't repeat")
-        if known.element.many and (own or slicer is not None):
-            checks.append(_each(name, own, slicer))
+        if many and (own or slicer is not None):
+            least = slicer is not None and any(each.least for each in slicer.slices)
+            elements.each(name, own, slicer, least)
         elif own:
-            checks.append(_only(name, own))
+            elements.one(name, own)
         if known.primitive and node.children:
             beside = tuple(self.below(Node(node.id, children=node.children), "Element"))
-            checks.append(_each("_" + name, beside, None) if known.element.many else _only("_" + name, beside))
-        return checks
+            if many:
+                elements.each("_" + name, beside, None, False)
+            else:
+                elements.one("_" + name, beside)
 
-    def cardinality(self, node: Node, properties: Sequence[Property], base_least: int) -> list[Check]:
+    def cardinality(self, elements: Elements, node: Node, properties: Sequence[Property], base_least: int) -> None:
         names = tuple(each.name for each in properties)
-        many = bool(properties) and properties[0].element.many
-        checks: list[Check] = []
         if node.least is not None and node.least.what > base_least:
             count = node.least.what
             implied = sum(each.least.what for each in node.slices.values() if each.least is not None)
-            fr = f"{node.id} est obligatoire." if count == 1 else f"{node.id} : au moins {count}."
-            en = f"{node.id} is mandatory." if count == 1 else f"{node.id}: at least {count}."
-            checks.append(_at_least(self.rule(node.least, "min", fr, en), names, count, implied))
-        if node.most is not None and (node.most.what == 0 or many):
-            count = node.most.what
-            fr = f"{node.id} est interdit ici." if count == 0 else f"{node.id} : au plus {count}."
-            en = f"{node.id} is forbidden here." if count == 0 else f"{node.id}: at most {count}."
-            checks.append(_at_most(self.rule(node.most, "max", fr, en), names, count))
-        return checks
+            rule = self.rule(node.least, "min", *_at_least(node.id, count))
+            if implied < count:  # else the slice that lacks says so
+                elements.at_least(rule, names, count)
+        if node.most is not None and (node.most.what == 0 or properties[0].element.many):
+            elements.at_most(self.rule(node.most, "max", *_at_most(node.id, node.most.what)), names, node.most.what)
 
     def slicer(self, node: Node, known: Property) -> Slicer | None:
         if not node.slices or node.slicing is None:
@@ -241,14 +241,10 @@ class Compiler:
             least = most = None
             if each.least is not None and each.least.what:
                 count = each.least.what
-                fr = f"{each.id} est obligatoire." if count == 1 else f"{each.id} : au moins {count}."
-                en = f"{each.id} is mandatory." if count == 1 else f"{each.id}: at least {count}."
-                least = self.rule(each.least, "min", fr, en, detail=str(count))
+                least = self.rule(each.least, "min", *_at_least(each.id, count), detail=str(count))
             if each.most is not None:
                 count = each.most.what
-                fr = f"{each.id} est interdit." if count == 0 else f"{each.id} : au plus {count}."
-                en = f"{each.id} is forbidden." if count == 0 else f"{each.id}: at most {count}."
-                most = self.rule(each.most, "max", fr, en, detail=str(count))
+                most = self.rule(each.most, "max", *_at_most(each.id, count), detail=str(count))
             checks = tuple(self.item(each, known.type))
             slices.append(Slice(name, each, checks, least, most))
         fr = f"{node.id} : chaque élément est l'un de ceux-ci : {', '.join(node.slices)}."
@@ -271,86 +267,16 @@ def best_of(plans: Sequence[Plan], visit: Visit, value: Any, way: Way) -> None:
     visit.faults += nearest or ()
 
 
-def _each(name: str, checks: Sequence[Check], slicer: Callable[..., None] | None) -> Check:
-    def run(visit: Visit, value: Any, way: Way) -> None:
-        items = value.get(name) if type(value) is dict else None
-        if type(items) is not list:
-            if slicer is not None:
-                slicer(visit, [], way)
-            return
-        if checks:
-            for n, item in enumerate(items):
-                if item is not None:
-                    for check in checks:
-                        check(visit, item, (way, name, n))
-        if slicer is not None:
-            slicer(visit, items, way)
-
-    return run
+def _at_least(name: str, count: int) -> tuple[str, str]:
+    if count == 1:
+        return f"{name} est obligatoire.", f"{name} is mandatory."
+    return f"{name} : au moins {count}.", f"{name}: at least {count}."
 
 
-def _only(name: str, checks: Sequence[Check]) -> Check:
-    if len(checks) == 1:
-        single = checks[0]
-
-        def run_one(visit: Visit, value: Any, way: Way) -> None:
-            item = value.get(name) if type(value) is dict else None
-            if item is not None:
-                single(visit, item, (way, name, None))
-
-        return run_one
-
-    def run(visit: Visit, value: Any, way: Way) -> None:
-        item = value.get(name) if type(value) is dict else None
-        if item is not None:
-            inner = (way, name, None)
-            for check in checks:
-                check(visit, item, inner)
-
-    return run
-
-
-def _forbidden(rule: Rule, name: str) -> Check:
-    def run(visit: Visit, value: Any, way: Way) -> None:
-        if type(value) is dict and name in value:
-            visit.fault(rule, (way, name, None), f"Trouvé : {name}.", f"Found: {name}.")
-
-    return run
-
-
-def _count(value: Any, names: Sequence[str]) -> int:
-    found = 0
-    if type(value) is dict:
-        for name in names:
-            items = value.get(name)
-            if items is None:
-                items = value.get("_" + name)
-            if items is not None:
-                found += len(items) if type(items) is list else 1
-    return found
-
-
-def _at_least(rule: Rule, names: Sequence[str], count: int, implied: int) -> Check:
-    """When the slices alone ask for as many, the slice that lacks says so."""
-    name = names[0] if len(names) == 1 else rule.element.rsplit(".", 1)[-1].split(":")[0].removesuffix("[x]")
-    if implied >= count:
-        return lambda visit, value, way: None
-
-    def run(visit: Visit, value: Any, way: Way) -> None:
-        if type(value) is dict and (found := _count(value, names)) < count:
-            given = ("", "") if found == 0 else (f"Trouvé : {found}.", f"Found: {found}.")
-            visit.fault(rule, (way, name, None), *given)
-
-    return run
-
-
-def _at_most(rule: Rule, names: Sequence[str], count: int) -> Check:
-    def run(visit: Visit, value: Any, way: Way) -> None:
-        if type(value) is dict and (found := _count(value, names)) > count:
-            name = next(each for each in names if each in value or "_" + each in value)
-            visit.fault(rule, (way, name, None), f"Trouvé : {found}.", f"Found: {found}.")
-
-    return run
+def _at_most(name: str, count: int) -> tuple[str, str]:
+    if count == 0:
+        return f"{name} est interdit ici.", f"{name} is forbidden here."
+    return f"{name} : au plus {count}.", f"{name}: at most {count}."
 
 
 def _properties(kind: Type, name: str) -> list[Property]:

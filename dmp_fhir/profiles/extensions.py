@@ -6,6 +6,7 @@ https://hl7.org/fhir/R4/defining-extensions.html#context
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 from dmp_fhir.profiles.definitions import type_of
@@ -39,10 +40,20 @@ class Contexts:
     def __contains__(self, url: object) -> bool:
         return url in self._rules
 
-    def check(self, visit: Visit, tree: Tree, url: str, value: Tree, way: Way) -> None:
+    def check(self, visit: Visit, url: str, way: Way, resource: Tree, resource_way: Way) -> None:
+        """Whether the extension at `way` may stand there, in the resource at `resource_way`."""
         found = self._rules[url]
-        if found is not None and not found[1] & holders(tree, way[0]):
-            visit.fault(found[0], way)
+        if found is None:
+            return
+        rule, places = found
+        holder: Way = way[0]
+        steps: list[str] = []
+        while holder is not resource_way and type(holder) is tuple:
+            holder, name, _ = holder
+            steps.append(name)
+        names = holders(str(resource["resourceType"]), tuple(reversed(steps)))
+        if places.isdisjoint(names) and places.isdisjoint(_outer_url(resource, resource_way, way[0])):
+            visit.fault(rule, way)
 
 
 def _names_itself(tree: Tree) -> bool:
@@ -51,32 +62,33 @@ def _names_itself(tree: Tree) -> bool:
     return any(each.get("path") == "Extension.url" and each.get("fixedUri") == tree["url"] for each in elements)
 
 
-def holders(tree: Tree, way: Way) -> set[str]:
+@cache
+def holders(type_name: str, steps: tuple[str, ...]) -> frozenset[str]:
     """The names under which an element may be given as a context: its path in the resource and in its datatype, its
-    type and the types that one derives from, the url when it is an extension."""
-    steps: list[tuple[str, int | None]] = []
-    while type(way) is tuple:
-        way, name, index = way
-        steps.append((name, index))
-    node: Any = tree
-    kind = str(tree["resourceType"])
-    paths = {kind}
-    for name, index in reversed(steps):
-        below = node.get(name) if type(node) is dict else None
-        node = below[index] if index is not None and type(below) is list and index < len(below) else below
+    type and the types that one derives from. `steps` lead from the resource to it."""
+    kind, paths = type_name, {type_name}
+    for name in steps:
         known = type_of(kind).properties.get(name.removeprefix("_"))
         if known is None:
-            return set()
-        element = known.element.name
-        if known.resource:
-            kind = str(node.get("resourceType")) if type(node) is dict else known.type
-            paths = {kind}
-        else:
-            kind = known.type
-            paths = {f"{path}.{element}" for path in paths} | {f"{path}.{known.name}" for path in paths} | {kind}
-    if type(node) is dict and type(node.get("url")) is str:
-        paths.add(node["url"])
+            return frozenset()
+        kind = known.type
+        paths = {f"{path}.{each}" for path in paths for each in (known.element.name, known.name)} | {kind}
     while kind:
         paths.add(kind)
         kind = type_of(kind).parent
-    return paths
+    return frozenset(paths)
+
+
+def _outer_url(resource: Tree, resource_way: Way, way: Way) -> set[str]:
+    """The url of the extension that holds the one at hand, if one does."""
+    steps: list[tuple[str, int | None]] = []
+    while way is not resource_way and type(way) is tuple:
+        way, name, index = way
+        steps.append((name, index))
+    node: Any = resource
+    for name, index in reversed(steps):
+        node = node.get(name) if type(node) is dict else None
+        if index is not None:
+            node = node[index] if type(node) is list and index < len(node) else None
+    url = node.get("url") if type(node) is dict else None
+    return {url} if type(url) is str else set()

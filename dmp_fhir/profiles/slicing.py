@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from dmp_fhir.profiles.definitions import Property
+from dmp_fhir.profiles.definitions import Property, is_choice_name
 from dmp_fhir.profiles.element_checks import fits, shown
 from dmp_fhir.profiles.fhirpath import Environment, compiled
 from dmp_fhir.profiles.fhirpath_parser import Node as Path
@@ -97,13 +97,20 @@ class Slicer:
             name, table = self.single
             value = item.get(name) if type(item) is dict else None
             return table.get(value) if type(value) is str else None
-        likely = [n for n, each in enumerate(self.slices) if all(test(visit, item) for test in each.kinds)]
-        found = [n for n in likely if all(test(visit, item) for test in self.slices[n].values)]
+        likely = [n for n, each in enumerate(self.slices) if _passes(each.kinds, visit, item)]
+        found = [n for n in likely if _passes(self.slices[n].values, visit, item)]
         if not found and self.closed and len(likely) == 1 and self.slices[likely[0]].kinds:
             return likely[0]  # of the right type, wrong elsewhere: the checks of the slice say where
-        if not found and self.closed and self.slices[0].plans:
-            found = likely
+        if self.closed and self.slices[0].plans:
+            found += [n for n in likely if n not in found]  # what tells them apart may be what is wrong
         return _nearest(self.slices, found, visit, item) if len(found) > 1 else found[0] if found else None
+
+
+def _passes(tests: Sequence[Belongs], visit: Visit, item: Any) -> bool:
+    for test in tests:  # noqa: SIM110 (a generator costs more than the tests)
+        if not test(visit, item):
+            return False
+    return True
 
 
 def _nearest(slices: Sequence[Slice], among: Sequence[int], visit: Visit, item: Any) -> int:
@@ -283,10 +290,18 @@ class _Discriminators:
 def _of_types(path: str, types: frozenset[str]) -> Belongs:
     if types & _RESOURCES:
         return lambda visit, item: True
+    if path.isidentifier():
+        return lambda visit, item: _resource_type(item, path) in types
     values = _values_at(path)
     return lambda visit, item: any(
         type(found) is dict and found.get("resourceType") in types for found in values(visit, item)
     )
+
+
+def _resource_type(item: Any, name: str) -> Any:
+    resource = item.get(name) if type(item) is dict else None
+    kind = resource.get("resourceType") if type(resource) is dict else None
+    return kind if type(kind) is str else None
 
 
 def _steps(path: str) -> list[str] | None:
@@ -314,10 +329,27 @@ def _steps(path: str) -> list[str] | None:
 def _values_at(path: str) -> Callable[[Visit, Any], list[Any]]:
     if path == "$this":
         return lambda visit, item: [item]
+    steps = path.split(".")
+    if all(step.isidentifier() and not is_choice_name(step) for step in steps):
+        return lambda visit, item: _plain_values(item, steps)
     expression = compiled(path)
     return lambda visit, item: [
         plain(found) for found in expression([item], Environment(visit.resource, visit.root, item, visit.resolve))
     ]
+
+
+def _plain_values(item: Any, steps: Sequence[str]) -> list[Any]:
+    items = [item]
+    for step in steps:
+        found: list[Any] = []
+        for each in items:
+            value = each.get(step) if type(each) is dict else None
+            if type(value) is list:
+                found += value
+            elif value is not None:
+                found.append(value)
+        items = found
+    return items
 
 
 def _under(value: Any, name: str) -> list[Any]:

@@ -77,20 +77,21 @@ def _resource(walk: Walk, node: Any, way: Way) -> None:
         en = "Implicit rules (implicitRules) would change the meaning of the resource: remove them."
         walk.add("not-supported", fr, en, (way, "implicitRules", None), "TF-107")
     if walk.inside is not None:
-        container, walk.resource = walk.resource, node
+        container = walk.resource, walk.resource_way
+        walk.resource, walk.resource_way = node, way
         _complex(walk, node, _plan(name), way)
-        walk.resource = container
+        walk.resource, walk.resource_way = container
         return
-    outer = walk.contained, walk.pointed, walk.pointing_back, walk.resource
+    outer = walk.contained, walk.pointed, walk.pointing_back, walk.resource, walk.resource_way
     if name == "Bundle" and not walk.entries:
         walk.entries = _entry_types(node)
-    walk.resource = node
+    walk.resource, walk.resource_way = node, way
     walk.contained = _contained_types(walk, node, way) if "contained" in node else {}
     walk.pointed, walk.pointing_back = set(), set()
     _complex(walk, node, _plan(name), way)
     if walk.contained:
         _check_all_referenced(walk, node, way)
-    walk.contained, walk.pointed, walk.pointing_back, walk.resource = outer
+    walk.contained, walk.pointed, walk.pointing_back, walk.resource, walk.resource_way = outer
 
 
 def _entry_types(bundle: Tree) -> dict[str, str]:
@@ -336,7 +337,7 @@ def _extension_check() -> Check:
         inner(walk, value, way, name, n)
         url = value.get("url") if type(value) is dict else None
         if type(url) is str and url in walk.known:
-            walk.met.append((url, value, (way, name, n)))
+            walk.met.append((url, value, (way, name, n), walk.resource, walk.resource_way))
 
     return check
 

@@ -112,22 +112,28 @@ class Validator:
         way = expression or tree["resourceType"]
         visit = Visit(severity, tree, tree, bundle=tree if tree["resourceType"] == "Bundle" else None)
         self._resource(visit, issues, tree, way, profiles or ())
-        for url, value, place in walk.met:
-            self._contexts.check(visit, tree, url, value, place)
-            self.profiles[url](visit, value, place)
+        for url, value, place, holder, holder_way in walk.met:
+            self._contexts.check(visit, url, place, holder, holder_way)
+            visit.conform(self.profiles[url], value, place)
         if not visit.faults:
             return issues
         return _merged(issues, visit.faults)
 
     def _resource(self, visit: Visit, issues: list[Issue], node: Tree, way: Way, profiles: Iterable[str]) -> None:
         """A resource against the profiles asked for and declared, then the resources inside it."""
-        for url in profiles:
-            self._conform(visit, issues, url, node, way, "error")
         meta = node.get("meta")
         declared = meta.get("profile") if type(meta) is dict else None
-        for url in declared if type(declared) is list else ():
-            if type(url) is str:
-                self._conform(visit, issues, url, node, way, "information")
+        wanted = (
+            dict.fromkeys((url for url in declared if type(url) is str), "information")
+            if type(declared) is list
+            else {}
+        )
+        wanted |= dict.fromkeys(profiles, "error")
+        for url, lacking in wanted.items():
+            plan = self.profiles.get(url.split("|")[0])
+            if len(wanted) > 1 and plan is not None and not plan.family.isdisjoint(wanted.keys() - {url}):
+                continue  # a profile derived from it, asked for too, says all that it says
+            self._conform(visit, issues, plan, url, node, way, lacking)
         contained = node.get("contained")
         if type(contained) is list:
             for n, each in enumerate(contained):
@@ -149,9 +155,10 @@ class Validator:
                 self._resource(visit, issues, resource, ((way, name, n), "resource", None), ())
         visit.resource = visit.root = node
 
-    def _conform(self, visit: Visit, issues: list[Issue], url: str, node: Tree, way: Way, lacking: str) -> None:
+    def _conform(
+        self, visit: Visit, issues: list[Issue], plan: Plan | None, url: str, node: Tree, way: Way, lacking: str
+    ) -> None:
         bare = url.split("|")[0]
-        plan = self.profiles.get(bare)
         if plan is None:
             if not self.library.is_base(bare):
                 fr = f"Le profil {url[:200]} n'est pas connu ici : la ressource n'y a pas été comparée."
@@ -185,6 +192,8 @@ def _mistake(rule: Rule, expression: str) -> tuple[str, ...]:
     """What two rules have in common when they blame the same thing."""
     if rule.aspect in ("fixed", "pattern", "binding"):
         return "value", expression
+    if rule.aspect in ("type", "target", "aggregation"):
+        return rule.aspect, expression
     if rule.aspect in ("min", "max", "slicing"):
         return rule.aspect, expression, rule.element.rsplit(".", 1)[-1]
     return rule.id, expression

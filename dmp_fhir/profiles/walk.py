@@ -29,9 +29,10 @@ class Walk:
     # The resource under way, and the outermost one it stands in; the types of the entries of a bundle, by address.
     resource: Any = None
     entries: dict[str, str] = field(default_factory=dict)
-    # The extensions whose definitions are known, and those met: url, value, way.
+    # The extensions whose definitions are known, and those met: url, value, way, resource and the way to it.
     known: Container[str] = ()
-    met: list[tuple[str, Any, Way]] = field(default_factory=list)
+    met: list[tuple[str, Any, Way, Any, Way]] = field(default_factory=list)
+    resource_way: Way = ""
 
     def point(self, fragment: str) -> None:
         if fragment != "#":

@@ -82,7 +82,9 @@ def comprehensive() -> Tree:
             "facilityType": concept(nos("TRE_R02-SecteurActivite"), "SA52"),
             "practiceSetting": concept(nos("TRE_A01-CadreExercice"), "AMBULATOIRE"),
             "sourcePatientInfo": {"reference": "#patient"},
-            "related": [{"identifier": {"type": {"coding": [{"system": URI}]}, "system": "urn:oid:1.2.3", "value": "1"}}],
+            "related": [
+                {"identifier": {"type": {"coding": [{"system": URI}]}, "system": "urn:oid:1.2.3", "value": "1"}}
+            ],
         },
     }
 
