@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from dmp_fhir.profiles.validator import Validator
-from tests.profiles.mutants import TABLE, Mutant
+from tests.profiles.mutants import Mutant
+from tests.profiles.mutants_bundles import TABLE
 
 PROFILES = Path(__file__).parents[2] / "profiles"
 CASES = [(url, mutant) for url, (_, mutants) in TABLE.items() for mutant in mutants]
