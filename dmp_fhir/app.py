@@ -16,6 +16,8 @@ from dmp_fhir.identity.sandbox import Sandbox
 from dmp_fhir.identity.tokens import TokenVerifier
 from dmp_fhir.instants import Clock, system_clock
 from dmp_fhir.interactions.services import Services
+from dmp_fhir.policy.matrix import FILE_NAME, BadMatrix, in_force
+from dmp_fhir.policy.settings import PolicySettings
 from dmp_fhir.registry.search.links import PageLinks
 from dmp_fhir.settings import BadSetting, Settings
 from dmp_fhir.store import schema
@@ -53,6 +55,26 @@ def build_services(settings: Settings, clock: Clock = system_clock) -> Services:
         verifier=TokenVerifier(_issuers(settings), clock),
         page_links=PageLinks(_key(settings.key_folder, "page-links.key")),
         clock=clock,
+        policy=policy_settings(settings),
+    )
+
+
+def policy_settings(settings: Settings) -> PolicySettings:
+    """What the operator chose in the rules, with the habilitation matrix in force."""
+    try:
+        matrix = in_force(settings.data_folder)
+    except BadMatrix as bad:
+        raise BadSetting(f"{settings.data_folder / FILE_NAME}: {bad}") from bad
+    return PolicySettings(
+        matrix=matrix,
+        synthesis_author=settings.synthesis_author,
+        role_professionals=settings.role_professionals,
+        indirect_visibility=settings.indirect_visibility,
+        minors=settings.minors,
+        majority_age=settings.majority_age,
+        permit_months=settings.permit_months,
+        outsider_hours=settings.outsider_hours,
+        emergency_hours=settings.emergency_hours,
     )
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 PROFILES = ("development", "production")
+SYNTHESIS_AUTHORS = ("treating-physician", "physician", "any")
 PROFILE_LEVELS = ("released", "main", "mhd")
 
 
@@ -32,7 +33,7 @@ class Settings:
 
     profile: str = _setting(
         "DMP_FHIR_PROFILE",
-        "`development` trusts the sandbox issuer and test identities; `production` refuses to start unsafe",
+        "`development` trusts the sandbox issuer; `production` refuses it, and refuses to start unsafe",
         "development",
     )
     data_folder: Path = _setting("DMP_FHIR_DATA", "Folder of the database, the documents and the keys", Path("var"))
@@ -55,6 +56,30 @@ class Settings:
     lenient_search: bool = _setting(
         "DMP_FHIR_LENIENT_SEARCH", "Drop unknown search parameters instead of refusing them (D11)", False
     )
+    synthesis_author: str = _setting(
+        "DMP_FHIR_SYNTHESIS_AUTHOR",
+        "Who deposits the synthèse médicale: `treating-physician`, `physician` or `any` (AR-39, D19)",
+        "treating-physician",
+    )
+    role_professionals: bool = _setting(
+        "DMP_FHIR_ROLE_PROFESSIONALS", "Social and medico-social professionals may be authorised (AR-89)", True
+    )
+    indirect_visibility: bool = _setting(
+        "DMP_FHIR_INDIRECT_VISIBILITY", "AIR authentication may change the visibility of documents (AR-18, D21)", False
+    )
+    minors: bool = _setting("DMP_FHIR_MINORS", "Secret connection of minors exists (AR-82, AR-83)", True)
+    majority_age: int = _setting("DMP_FHIR_MAJORITY_AGE", "Age of majority, in years (AR-80, AR-83)", 18)
+    permit_months: int = _setting(
+        "DMP_FHIR_PERMIT_MONTHS", "Length of an authorisation that states no end, in months (D20)", 12
+    )
+    outsider_hours: int = _setting(
+        "DMP_FHIR_OUTSIDER_HOURS",
+        "The same when a professional outside the declared care team records it, in hours (AR-26, D20)",
+        24,
+    )
+    emergency_hours: int = _setting(
+        "DMP_FHIR_EMERGENCY_HOURS", "Longest emergency access of one session, in hours, at most 24 (AR-50, D20)", 24
+    )
     max_body: int = _setting("DMP_FHIR_MAX_BODY", "Largest request body in general", 1_000_000)
     max_submission: int = _setting("DMP_FHIR_MAX_SUBMISSION", "Largest ITI-65 or ITI-105 request body", 150_000_000)
     max_document: int = _setting("DMP_FHIR_MAX_DOCUMENT", "Largest document", 100_000_000)
@@ -67,7 +92,10 @@ class Settings:
             raise BadSetting(
                 f"DMP_FHIR_BASE_URL: {self.base_url!r} is not an absolute http(s) address without final slash"
             )
-        for name in ("max_body", "max_submission", "max_document", "max_entries"):
+        _one_of(self, "synthesis_author", SYNTHESIS_AUTHORS)
+        if self.emergency_hours > 24:
+            raise BadSetting("DMP_FHIR_EMERGENCY_HOURS: an emergency access lasts 24 hours at most")
+        for name in _WHOLE_NUMBERS:
             if getattr(self, name) < 1:
                 raise BadSetting(f"{_variable(name)}: must be at least 1")
         if self.database_url and not re.match(r"(sqlite:///|postgres(ql)?://)", self.database_url):
@@ -103,6 +131,13 @@ class Settings:
         return cls(**values)
 
 
+# Told apart by their defaults: every number and every flag has one.
+_FLAGS = frozenset(each.name for each in fields(Settings) if isinstance(each.default, bool))
+_WHOLE_NUMBERS = tuple(
+    each.name for each in fields(Settings) if isinstance(each.default, int) and each.name not in _FLAGS
+)
+
+
 def _variable(name: str) -> str:
     return next(each.metadata["variable"] for each in fields(Settings) if each.name == name)
 
@@ -116,11 +151,11 @@ def _one_of(settings: Settings, name: str, allowed: tuple[str, ...]) -> None:
 def _convert(name: str, variable: str, text: str) -> Any:
     if name == "data_folder":
         return Path(text)
-    if name.startswith("max_"):
+    if name in _WHOLE_NUMBERS:
         if not text.isascii() or not text.isdigit():
             raise BadSetting(f"{variable}: {text!r} is not a whole number")
         return int(text)
-    if name == "lenient_search":
+    if name in _FLAGS:
         if text.lower() not in ("true", "false"):
             raise BadSetting(f"{variable}: {text!r} is neither true nor false")
         return text.lower() == "true"

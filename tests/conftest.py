@@ -19,7 +19,7 @@ from dmp_fhir.store.database import Database
 from dmp_fhir.store.payloads import PayloadStore
 from tests.support.postgres import PostgresServer
 
-pytest_plugins = ["tests.support.server"]
+pytest_plugins = ["tests.support.server", "tests.support.tally"]
 
 # A busy machine is no fault of the code under test: examples have no deadline, drawing them may be slow.
 settings.register_profile("dmp", deadline=None, suppress_health_check=[HealthCheck.too_slow])

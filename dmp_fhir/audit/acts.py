@@ -18,8 +18,9 @@ class Act:
 
     `interaction` is a code of http://hl7.org/fhir/restful-interaction (read, search-type, transaction...); `action` is
     C, R, U, D or E; `entities` are (resource type, id, version or None); `query` the raw query string of a search;
-    `rules` and `reason` those of the decision; `status` the HTTP status of a refusal. `record_id` is empty for what
-    belongs to no record.
+    `rules` and `reason` those of the decision, `matrix` the version of the habilitation matrix it was taken with (D32);
+    `status` the HTTP status of a refusal; `secret` that the legal representatives don't see the entry (AR-82, AR-99).
+    `record_id` is empty for what belongs to no record.
     """
 
     interaction: str
@@ -32,6 +33,8 @@ class Act:
     reason: str | None = None
     request_id: str | None = None
     status: int | None = None
+    matrix: str | None = None
+    secret: bool = False
 
     def one_by_one(self) -> Iterator[Act]:
         """The same act as one per entity, as BALP wants it, so that what is hidden from a reader of the trace can be

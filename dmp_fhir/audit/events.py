@@ -63,7 +63,7 @@ def audit_event(
     meta: dict[str, Any] = {"versionId": "1", "lastUpdated": recorded}
     if profile := _profile(act):
         meta["profile"] = [profile]
-    if context is not None and context.secret:
+    if act.secret or (context is not None and context.secret):
         meta["security"] = [{"system": TRE_A07, "code": HIDE_REPRESENTATIVES}]
     event: dict[str, Any] = {
         "resourceType": "AuditEvent",
@@ -215,6 +215,8 @@ def _entities(act: Act) -> list[dict[str, Any]]:
 
 def _details(act: Act) -> list[dict[str, str]]:
     details = [{"type": "rule", "valueString": rule} for rule in act.rules]
+    if act.matrix:
+        details.append({"type": "matrix", "valueString": act.matrix})
     if act.reason:
         details.append({"type": "reason", "valueString": act.reason})
     if act.status is not None:

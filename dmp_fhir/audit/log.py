@@ -67,6 +67,6 @@ def _row(act: Act, context: AccessContext | None, recorded_ms: int, observer: Ob
         "purpose": context.purpose if context else "",
         "entity_type": entity_type,
         "entity_id": entity_id,
-        "secret": context.secret if context else False,
+        "secret": act.secret or (context is not None and context.secret),
         "body": pack(orjson.dumps(event)),
     }

@@ -3,5 +3,8 @@
 from __future__ import annotations
 
 from dmp_fhir.cli.commands import main
+from dmp_fhir.cli.policy import policy
+
+main.add_command(policy)
 
 __all__ = ["main"]

@@ -21,6 +21,8 @@ from dmp_fhir.store.database import Database, dialect_of
 from dmp_fhir.store.payloads import PayloadStore
 
 ORPHAN_GRACE_MS = 3_600_000
+# Request line and headers together, in bytes; beyond: 431 (TF-117).
+MOST_HEADERS = 32_768
 
 
 def _settings() -> Settings:
@@ -49,7 +51,7 @@ def main() -> None:
 def serve(host: str, port: int, workers: int) -> None:
     """Serve the FHIR endpoint with Granian."""
     from granian import Granian
-    from granian.constants import Interfaces
+    from granian.constants import HTTPModes, Interfaces
     from granian.http import HTTP1Settings
 
     settings = _settings()
@@ -65,7 +67,8 @@ def serve(host: str, port: int, workers: int) -> None:
         workers=workers,
         blocking_threads=1,
         backlog=1024,
-        http1_settings=HTTP1Settings(header_read_timeout=10_000),
+        http=HTTPModes.http1,
+        http1_settings=HTTP1Settings(header_read_timeout=10_000, max_buffer_size=MOST_HEADERS),
         respawn_failed_workers=True,
         workers_kill_timeout=30,
         factory=True,

@@ -9,33 +9,50 @@ import re
 import uuid
 from collections.abc import Callable
 from dataclasses import replace
-from urllib.parse import parse_qsl
 
 from flask import Blueprint, current_app, request
 from flask import Response as HttpResponse
+from flask.blueprints import BlueprintSetupState
 from werkzeug.exceptions import RequestEntityTooLarge
+from werkzeug.routing import BaseConverter
 
 from dmp_fhir.audit import log
 from dmp_fhir.audit.acts import Act
 from dmp_fhir.http.rendering import render
 from dmp_fhir.identity.context import AccessContext
+from dmp_fhir.interactions.addresses import address_of
 from dmp_fhir.interactions.capabilities import capability_statement
 from dmp_fhir.interactions.dispatch import handle, refusal_response
+from dmp_fhir.interactions.gate import trace_refusal
 from dmp_fhir.interactions.messages import Request, Response
-from dmp_fhir.interactions.routes import PAYLOADS, act_of
+from dmp_fhir.interactions.routes import PAYLOADS, act_of, check_route
 from dmp_fhir.interactions.services import Exchange, Services
 from dmp_fhir.outcome import Refused, not_found, refuse
 from dmp_fhir.wire.json import parse_json
 from dmp_fhir.wire.limits import Limits
-from dmp_fhir.wire.negotiation import Format, body_format, preferences, response_format
+from dmp_fhir.wire.negotiation import Format, body_format, check_encoding, preferences, response_format
+from dmp_fhir.wire.queries import MOST_PAIRS, query_pairs
 from dmp_fhir.wire.xml import parse_xml
 
-blueprint = Blueprint("fhir", __name__)
 
-METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+class _Rest(BaseConverter):
+    """Whatever follows the endpoint, slashes at its beginning and end included."""
+
+    regex = r"[\s\S]*"
+    part_isolating = False
+
+
+def _open_to_all_methods(state: BlueprintSetupState) -> None:
+    """What a method means is said below, with a trace, not by the router (TF-116)."""
+    for rule in state.app.url_map.iter_rules():
+        if rule.endpoint.startswith(f"{state.name}."):
+            rule.methods = None
+
+
+blueprint = Blueprint("fhir", __name__)
+blueprint.record(lambda state: state.app.url_map.converters.update(rest=_Rest))
+
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
-_TYPE = re.compile(r"[A-Za-z]{1,40}", re.ASCII)
-_ID = re.compile(r"[A-Za-z0-9.-]{1,64}", re.ASCII)
 _FORM = "application/x-www-form-urlencoded"
 
 
@@ -43,40 +60,61 @@ def services() -> Services:
     return current_app.extensions["dmp_fhir"]
 
 
-@blueprint.route("/metadata", methods=["GET"])
+@blueprint.route("/metadata")
 def metadata() -> HttpResponse:
     """Open to anybody: https://hl7.org/fhir/R4/http.html#capabilities"""
-    return _answer(lambda: Response(200, tree=capability_statement(services().settings)))
+    return _answer(_capabilities)
 
 
-@blueprint.route("", methods=METHODS, defaults={"path": ""})
-@blueprint.route("/", methods=METHODS, defaults={"path": ""})
-@blueprint.route("/<path:path>", methods=METHODS)
+def _capabilities() -> Response:
+    if _method() not in ("GET", "HEAD"):
+        refuse(
+            405,
+            "not-supported",
+            "metadata se lit seulement (GET).",
+            "metadata is only read (GET).",
+            headers=(("Allow", "GET, HEAD"),),
+            rule="TF-116",
+        )
+    _require_format(Request("GET"))
+    return Response(200, tree=capability_statement(services().settings))
+
+
+@blueprint.route("", defaults={"path": ""})
+@blueprint.route("/<rest:path>")
 def fhir(path: str) -> HttpResponse:
     return _answer(lambda: _handle(path))
 
 
+blueprint.record(_open_to_all_methods)
+
+
 def _answer(work: Callable[[], Response]) -> HttpResponse:
     """Run, and render in the format asked for; a refusal before the dispatcher is rendered too."""
-    form = Format.JSON
     try:
-        native = request.path.rstrip("/").rpartition("/")[0].rpartition("/")[2] in PAYLOADS
-        if not native:
-            form = response_format(request.args.get("_format"), request.headers.get("Accept"))
         response = work()
-        if native and response.content is None:
-            form = _lenient_format()
     except Refused as refused:
         response = refusal_response(refused.refusal)
-    return render(response, form, services().settings, _request_id())
+    return render(response, _format(), services().settings, _request_id())
 
 
-def _lenient_format() -> Format:
-    """The format of a FHIR answer where the document's own type may be what is accepted."""
+def _format() -> Format:
+    """The format of the answer; JSON when what is asked for can't be had."""
     try:
         return response_format(request.args.get("_format"), request.headers.get("Accept"))
     except Refused:
         return Format.JSON
+
+
+def _require_format(asked: Request) -> None:
+    """406 when the answer can't be given as asked; documents answer in their own type (ITI-68)."""
+    if asked.id is None or asked.resource_type not in PAYLOADS:
+        response_format(request.args.get("_format"), request.headers.get("Accept"))
+
+
+def _method() -> str:
+    """The method as sent: `get` is not GET (RFC 9110 section 9.1)."""
+    return request.environ["REQUEST_METHOD"]
 
 
 def _request_id() -> str:
@@ -91,9 +129,25 @@ def _request_id() -> str:
 
 
 def _handle(path: str) -> Response:
-    asked = _address(path)
-    context = _identify(asked)
-    return handle(Exchange(services(), context, _with_body(asked), _request_id()))
+    """Who asks comes first: without a token nothing is said about any address (TF-002). What is refused before the
+    dispatcher is traced here."""
+    asked, fault = Request(_method(), query=request.query_string), None
+    try:
+        asked = _address(path)
+    except Refused as refused:
+        fault = refused
+    exchange = Exchange(services(), _identify(asked), asked, _request_id())
+    try:
+        if fault:
+            raise fault
+        if asked.operation != "bundle":
+            check_route(asked)
+        _require_format(asked)
+        exchange = exchange.asking(_with_body(asked))
+    except Refused as refused:
+        trace_refusal(exchange, *act_of(asked), refused.refusal)
+        raise
+    return handle(exchange)
 
 
 def _identify(asked: Request) -> AccessContext:
@@ -124,41 +178,28 @@ def _address(path: str) -> Request:
     prefer = preferences(headers.get("Prefer"))
     handling = "handling=" in (headers.get("Prefer") or "")
     asked = Request(
-        method=request.method,
+        method=_method(),
         accept=headers.get("Accept", ""),
         if_match=headers.get("If-Match"),
         if_none_match=headers.get("If-None-Match"),
         if_modified_since=headers.get("If-Modified-Since"),
+        if_unmodified_since=headers.get("If-Unmodified-Since"),
         if_none_exist=headers.get("If-None-Exist"),
         prefer_return=prefer.returns,
         lenient=prefer.lenient if handling else None,
         content_type=headers.get("Content-Type", ""),
         query=request.query_string,
     )
-    steps = path.split("/") if path else []
-    if not steps or steps == [""]:
+    if not path:
         return _root(asked)
-    if (
-        len(steps) > 4
-        or not _TYPE.fullmatch(steps[0])
-        or any(not _ID.fullmatch(step.lstrip("_$")) for step in steps[1:])
-    ):
+    address = address_of(path)
+    if address is None:
         not_found()
-    asked = replace(asked, resource_type=steps[0], parameters=_pairs(request.query_string))
-    if len(steps) == 2 and steps[1].startswith(("_", "$")):
-        return replace(asked, operation=steps[1])
-    if len(steps) > 2 and steps[2] != "_history":
-        not_found()
-    return replace(
-        asked,
-        id=steps[1] if len(steps) > 1 else None,
-        operation=steps[2] if len(steps) > 2 else None,
-        version=steps[3] if len(steps) > 3 else None,
-    )
+    return replace(asked, parameters=_pairs(request.query_string), **address._asdict())
 
 
 def _root(asked: Request) -> Request:
-    if request.method != "POST":
+    if asked.method != "POST":
         refuse(
             405,
             "not-supported",
@@ -171,43 +212,49 @@ def _root(asked: Request) -> Request:
 
 
 def _pairs(query: bytes) -> tuple[tuple[str, str], ...]:
-    try:
-        return tuple(parse_qsl(query.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=200))
-    except ValueError:
+    pairs = query_pairs(query)
+    if pairs is None:
         refuse(
             400,
             "invalid",
-            "Les paramètres ne sont pas lisibles (encodage UTF-8 attendu, 200 au plus).",
-            "The parameters can't be read (UTF-8 expected, at most 200).",
+            f"Les paramètres ne sont pas lisibles (texte UTF-8 attendu, {MOST_PAIRS} au plus).",
+            f"The parameters can't be read (UTF-8 text expected, at most {MOST_PAIRS}).",
             rule="TF-114",
         )
+    return pairs
 
 
 def _with_body(asked: Request) -> Request:
     """Read the body, within the limit of the address, and parse it when it is a resource."""
     if asked.method in ("GET", "HEAD", "DELETE"):
         return asked
+    check_encoding(request.headers.get("Content-Encoding"))
     settings = services().settings
     large = asked.operation == "bundle" or (asked.resource_type == "DocumentReference" and asked.method == "POST")
     limit = settings.max_submission if large and asked.operation != "_search" else settings.max_body
-    request.max_content_length = limit
-    try:
-        body = request.get_data(cache=False)
-    except RequestEntityTooLarge:
-        refuse(
-            413,
-            "too-long",
-            f"Le corps dépasse {limit} octets.",
-            f"The body is over {limit} bytes.",
-            rule="TF-198",
-        )
+    body = _body(limit)
     if asked.operation == "_search":
         return _with_form(asked, body)
     if asked.method == "PATCH":
         return replace(asked, body=body)
-    kind = body_format(request.headers.get("Content-Type"), request.headers.get("Content-Encoding"))
-    limits = Limits(body=limit)
+    if not body and asked.id is not None and (asked.operation or "").startswith("$"):
+        return asked  # an operation without parameters
+    kind = body_format(request.headers.get("Content-Type"))
+    limits = Limits(body=limit, entries=settings.max_entries)
     return replace(asked, tree=parse_json(body, limits) if kind is Format.JSON else parse_xml(body, limits))
+
+
+def _body(limit: int) -> bytes:
+    """The body; 413 from its announced length, or as soon as one byte too many came (TF-198)."""
+    # A body without length is cut in silence where werkzeug's limit is: one more byte is let in, and tells.
+    request.max_content_length = limit + 1
+    try:
+        body = request.get_data(cache=False)
+        if len(body) <= limit:
+            return body
+    except RequestEntityTooLarge:
+        pass
+    refuse(413, "too-long", f"Le corps dépasse {limit} octets.", f"The body is over {limit} bytes.", rule="TF-198")
 
 
 def _with_form(asked: Request, body: bytes) -> Request:
@@ -221,8 +268,4 @@ def _with_form(asked: Request, body: bytes) -> Request:
             rule="TF-111",
         )
     query = b"&".join(part for part in (request.query_string, body) if part)
-    try:
-        query.decode("ascii")
-    except UnicodeDecodeError:
-        query = b"%FF"
     return replace(asked, parameters=_pairs(query), query=query)

@@ -16,7 +16,9 @@ from dmp_fhir.canonicals import (
     PROFILE_SUBMISSION_SET,
     PROJECT,
 )
+from dmp_fhir.interactions import explain_access
 from dmp_fhir.interactions.messages import Request
+from dmp_fhir.interactions.operations import EXPLAIN_ACCESS
 from dmp_fhir.interactions.routes import SEARCHABLE, TYPES, methods_of
 from dmp_fhir.registry.search.parameters import INCLUDES, REVINCLUDES, declared
 from dmp_fhir.settings import Settings
@@ -59,6 +61,7 @@ def capability_statement(settings: Settings) -> Tree:
 def _statement(base_url: str) -> Tree:
     return {
         "resourceType": "CapabilityStatement",
+        "contained": [EXPLAIN_ACCESS],
         "url": f"{PROJECT}/CapabilityStatement/dmp-fhir",
         "version": __version__,
         "name": "DmpFhir",
@@ -127,6 +130,11 @@ def _resource(resource_type: str) -> Tree:
         "conditionalDelete": "not-supported",
         "referencePolicy": ["literal", "logical", "local"],
     }
+    if resource_type in explain_access.TYPES:
+        resource["operation"] = [
+            {"name": EXPLAIN_ACCESS["code"], "definition": f"#{EXPLAIN_ACCESS['id']}"}
+            | {"documentation": EXPLAIN_ACCESS["description"]}
+        ]
     if resource_type in SEARCHABLE:
         includes, revincludes = INCLUDES.get(resource_type, ()), REVINCLUDES.get(resource_type, ())
         resource |= ({"searchInclude": list(includes)} if includes else {}) | (

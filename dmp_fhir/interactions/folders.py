@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import parse_qsl
 
-from dmp_fhir.interactions.conditions import require_match
+from dmp_fhir.interactions.conditions import one_identifier, require_match
 from dmp_fhir.interactions.gate import Writing
 from dmp_fhir.interactions.messages import Request
 from dmp_fhir.interactions.references import subject_of
@@ -19,6 +18,7 @@ from dmp_fhir.registry.identifiers import UNIQUE_ID, Owner, claim, key_of, owner
 from dmp_fhir.registry.lists import depositor_of, insert_list, update_list
 from dmp_fhir.registry.shelves import current
 from dmp_fhir.registry.versions import Found
+from dmp_fhir.wire.queries import query_pairs
 
 Tree = dict[str, Any]
 
@@ -40,9 +40,9 @@ def folder_named(gate: Writing, record_id: str, url: str) -> str | None:
     path, _, query = url.partition("?")
     if not query:
         return path.removeprefix("List/")
-    wanted = dict(parse_qsl(query))
-    system, _, value = wanted.get("identifier", "").rpartition("|")
-    return _list_of(gate, record_id, key_of({"system": system, "value": value}))
+    wanted = dict(query_pairs(query) or ())
+    named = one_identifier(wanted.get("identifier", ""))
+    return _list_of(gate, record_id, key_of(named) if named else None)
 
 
 def known_folder(gate: Writing, record_id: str, tree: Tree) -> str | None:

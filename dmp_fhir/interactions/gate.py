@@ -7,17 +7,20 @@ own transaction; a read answers only once its trace is durable (design decision 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import TypeVar
 
 from dmp_fhir.audit import log
 from dmp_fhir.audit.acts import Act
+from dmp_fhir.interactions.duties import carry_out, is_owed
 from dmp_fhir.interactions.messages import Response
 from dmp_fhir.interactions.services import Exchange
 from dmp_fhir.outcome import Refusal, not_found
 from dmp_fhir.policy.actions import Action
 from dmp_fhir.policy.engine import Decision, decide
 from dmp_fhir.policy.facts import ConsentTarget, DocumentFacts
+from dmp_fhir.policy.obligations import AUDIT_SECRET
 from dmp_fhir.policy.predicate import (
     Predicate,
     audit_predicate,
@@ -26,7 +29,8 @@ from dmp_fhir.policy.predicate import (
     list_predicate,
 )
 from dmp_fhir.policy.refusals import refuse_record
-from dmp_fhir.policy.standing import NO_RECORD, Standing, load_standing
+from dmp_fhir.policy.relation import EMERGENCY_PURPOSES
+from dmp_fhir.policy.standing import NO_RECORD, Standing, load_grants, load_standing
 from dmp_fhir.registry.versions import Found
 from dmp_fhir.store.clock import RecordClock, lock_record
 from dmp_fhir.store.database import Reader, Transaction
@@ -34,6 +38,25 @@ from dmp_fhir.store.tables import DIRECTORY
 
 T = TypeVar("T")
 Entity = tuple[str, str, int | None]
+
+
+class _Predicates(Mapping[str, Predicate]):
+    """The predicate of each type of resource, compiled when it is first asked for: most requests need one."""
+
+    def __init__(self, compilers: dict[str, Callable[[], Predicate]]) -> None:
+        self._compilers = compilers
+        self._compiled: dict[str, Predicate] = {}
+
+    def __getitem__(self, resource_type: str) -> Predicate:
+        if resource_type not in self._compiled:
+            self._compiled[resource_type] = self._compilers[resource_type]()
+        return self._compiled[resource_type]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._compilers)
+
+    def __len__(self) -> int:
+        return len(self._compilers)
 
 
 class Gate:
@@ -44,7 +67,9 @@ class Gate:
         self.context = exchange.context
         self.reader = reader
         self.now = exchange.now
+        self.settings = exchange.services.policy
         self.acts: list[Act] = []
+        self.owed: dict[str, list[Decision]] = {}
         self._standings: dict[str, Standing] = {}
 
     def standing(self, record_id: str | None) -> Standing:
@@ -56,7 +81,11 @@ class Gate:
         return self._standings[record_id]
 
     def _load(self, record_id: str) -> Standing:
-        return load_standing(self.reader, record_id, self.now)
+        standing = load_standing(self.reader, record_id, self.now, self.settings.majority_age)
+        if self.context.purpose in EMERGENCY_PURPOSES:
+            grants = load_grants(self.reader, record_id, self.context.actor_id, self.now)
+            standing = replace(standing, grants=grants)
+        return standing
 
     def decide(
         self,
@@ -66,7 +95,8 @@ class Gate:
         *,
         target: ConsentTarget | None = None,
     ) -> Decision:
-        return decide(self.context, action, self.standing(record_id), facts, self.now, target=target)
+        standing = self.standing(record_id)
+        return decide(self.context, action, standing, facts, self.now, target=target, settings=self.settings)
 
     def permit(
         self,
@@ -89,16 +119,19 @@ class Gate:
             not_found(decision.reason, decision.rules)
         return decision
 
-    def predicates(self, record_id: str, action: Action = Action.DOC_LIST) -> dict[str, Predicate]:
+    def predicates(self, record_id: str, action: Action = Action.DOC_LIST) -> Mapping[str, Predicate]:
         """What the caller may see of a record, per type of resource: part of every query. With `DOC_FINDID`, also the
         caller's own documents (TD3.1b)."""
-        standing = self.standing(record_id)
-        return {
-            "DocumentReference": document_predicate(self.context, standing, self.now, action=action),
-            "List": list_predicate(self.context, standing, self.now, action=action),
-            "Consent": consent_predicate(self.context, standing, self.now),
-            "AuditEvent": audit_predicate(self.context, standing, self.now),
-        }
+        asked = (self.context, self.standing(record_id), self.now)
+        settings = self.settings
+        return _Predicates(
+            {
+                "DocumentReference": lambda: document_predicate(*asked, action=action, settings=settings),
+                "List": lambda: list_predicate(*asked, action=action, settings=settings),
+                "Consent": lambda: consent_predicate(*asked, settings=settings),
+                "AuditEvent": lambda: audit_predicate(*asked, settings=settings),
+            }
+        )
 
     def did(
         self,
@@ -110,7 +143,9 @@ class Gate:
         query: bytes | None = None,
         entities: tuple[Entity, ...] = (),
     ) -> None:
-        """Note an act to be traced."""
+        """Note an act to be traced, and what is owed with its decision (duties.py)."""
+        if decision is not None and record_id and is_owed(decision):
+            self.owed.setdefault(record_id, []).append(decision)
         named = (*entities, *((each.resource_type, each.id, each.version) for each in found))
         self.acts.append(
             Act(
@@ -123,11 +158,17 @@ class Gate:
                 rules=decision.rules if decision else (),
                 reason=decision.reason if decision else None,
                 request_id=self.exchange.request_id,
+                matrix=self.settings.matrix.version if decision else None,
+                secret=decision is not None and AUDIT_SECRET in decision.obligations,
             )
         )
 
     def leave_traces(self, tx: Transaction) -> None:
+        """Write the trace, and what must happen together with the acts."""
         log.append_many(tx, self.acts, self.context, self.now)
+        for record_id, decisions in self.owed.items():
+            standing = self.standing(record_id)
+            carry_out(tx, decisions, standing, self.context, self.now, self.exchange.request_id, self.settings)
 
 
 class Writing(Gate):
@@ -194,5 +235,6 @@ def trace_refusal(exchange: Exchange, interaction: str, action: str, refusal: Re
         reason=refusal.reason or refusal.issues[0].code,
         request_id=exchange.request_id,
         status=refusal.status,
+        matrix=exchange.services.policy.matrix.version if refusal.rules else None,
     )
     exchange.services.database.write(lambda tx: log.append(tx, act, exchange.context, exchange.now))

@@ -5,13 +5,15 @@ https://profiles.ihe.net/ITI/MHD/ITI-65.html
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from dmp_fhir.canonicals import PROFILE_COMPREHENSIVE, PROFILE_FOLDER, PROFILE_SUBMISSION_SET
 from dmp_fhir.instants import instant_text
-from dmp_fhir.interactions.conditions import etag
+from dmp_fhir.interactions.conditions import etag, require_match
 from dmp_fhir.interactions.folders import create_folder, folder_named, known_folder, replace_folder
 from dmp_fhir.interactions.gate import Writing
+from dmp_fhir.interactions.messages import Request
 from dmp_fhir.interactions.references import document_named, one_record, patient_designators, rewritten
 from dmp_fhir.interactions.submitting import Receipt, submit
 from dmp_fhir.outcome import Issue, error, not_found, operation_outcome, refuse, refuse_all
@@ -27,15 +29,28 @@ from dmp_fhir.wire.patches import changes_of_parameters
 Tree = dict[str, Any]
 
 
-def provide(gate: Writing, bundle: Tree) -> list[Tree]:
-    """Deposit the lot; one response entry per request entry, in the same order."""
+@dataclass(frozen=True, slots=True)
+class Lot:
+    """A lot that was read and checked, as far as that needs no database: no record is locked meanwhile."""
+
+    submission: Submission
+    remarks: list[Issue]
+
+
+def read_lot(bundle: Tree, level: str) -> Lot:
+    """Read a provide bundle and note what its profiles have to say, at a level of settings.PROFILE_LEVELS."""
     submission = read_submission(bundle)
-    base_url, level = gate.exchange.base_url, gate.exchange.services.settings.profile_level
+    faulty = any(each.severity == "error" for each in submission.issues)
+    return Lot(submission, submission.issues + ([] if faulty else _issues(submission, level)))
+
+
+def provide(gate: Writing, lot: Lot) -> list[Tree]:
+    """Deposit the lot; one response entry per request entry, in the same order."""
+    submission, remarks = lot.submission, lot.remarks
     _refuse_errors(submission.issues)
-    record_id = one_record(gate, _mentions(submission, base_url))
+    record_id = one_record(gate, _mentions(submission, gate.exchange.base_url))
     gate.permit(Action.DOC_CREATE, record_id)
     assert record_id is not None
-    remarks = submission.issues + _issues(submission, level)
     _refuse_errors(remarks)
     receipt = submit(gate, record_id, submission, _folder_addresses(gate, record_id, submission))
     _check_patches(gate, record_id, submission, receipt)
@@ -114,9 +129,9 @@ def _folder_addresses(gate: Writing, record_id: str, submission: Submission) -> 
 
 def _check_patches(gate: Writing, record_id: str, submission: Submission, receipt: Receipt) -> None:
     """A PATCH entry of a lot only says again that a replaced document is superseded (MHD slice UpdateDocumentRefs)."""
-    for n, url, parameters in submission.patches:
-        changes = changes_of_parameters(parameters)
-        target = document_named(gate, record_id, {"reference": url})
+    for patch in submission.patches:
+        changes = changes_of_parameters(patch.parameters)
+        target = document_named(gate, record_id, {"reference": patch.url})
         supersedes = len(changes) == 1 and (changes[0].target, changes[0].value) == ("status", "superseded")
         named = target is not None and (target.id in receipt.replaced or not receipt.set_is_fresh)
         if not (supersedes and named):
@@ -124,11 +139,14 @@ def _check_patches(gate: Writing, record_id: str, submission: Submission, receip
                 "business-rule",
                 "Dans un lot, PATCH passe seulement à superseded un document que le lot remplace (relatesTo replaces).",
                 "In a lot, PATCH only sets to superseded a document that the lot replaces (relatesTo replaces).",
-                expression=f"Bundle.entry[{n}]",
+                expression=f"Bundle.entry[{patch.entry}]",
                 rule="LOT-15",
                 xds="XDSReplaceFailed",
             )
             refuse_all(422, [issue])
+        if target and target.id in receipt.replaced:
+            before = receipt.replaced[target.id].version - 1
+            require_match(Request("PATCH", if_match=patch.if_match), before)
 
 
 def _response(
@@ -157,11 +175,11 @@ def _response(
     for folder in submission.folders:
         found = _file(gate, record_id, folder, receipt)
         answer(folder.entry, written(found, folder.method == "POST" and receipt.set_is_fresh))
-    for n, url, _ in submission.patches:
-        target = document_named(gate, record_id, {"reference": url})
+    for patch in submission.patches:
+        target = document_named(gate, record_id, {"reference": patch.url})
         if target:
             found = Found("DocumentReference", target.id, target.version, target.last_updated, b"")
-            answer(n, written(found, fresh=False))
+            answer(patch.entry, written(found, fresh=False))
     for n, _, _ in submission.patients:
         answer(n, {"status": "200 OK", "location": f"Patient/{record_id}"})
     return entries
@@ -175,7 +193,7 @@ def _file(gate: Writing, record_id: str, folder: SubmittedFolder, receipt: Recei
     if not receipt.set_is_fresh:
         return current(gate.reader, record_id, "List", list_id) or not_found()
     if folder.method == "PUT":
-        return replace_folder(gate, record_id, tree, list_id, place)
+        return replace_folder(gate, record_id, tree, list_id, place, Request("PUT", if_match=folder.if_match))
     return create_folder(gate, record_id, tree, list_id, place)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import pybase64
 
 from dmp_fhir.instants import instant_text
-from dmp_fhir.interactions.conditions import etag, is_unchanged
+from dmp_fhir.interactions.conditions import etag, is_unchanged, require_unmodified
 from dmp_fhir.interactions.gate import Gate
 from dmp_fhir.interactions.messages import Response
 from dmp_fhir.outcome import not_found, refuse
@@ -35,6 +35,7 @@ def retrieve(gate: Gate) -> Response:
     found = Found(resource_type, payload_id, 1, payload.created, b"")
     entities = (("DocumentReference", payload.document_id, payload.document_version),)
     gate.did("vread" if request.version else "read", "R", record_id, found, decision=decision, entities=entities)
+    require_unmodified(request, found)
     if is_unchanged(request, found):
         return Response(304, etag=etag(1), last_modified=payload.created)
     content = gate.exchange.services.payloads.get(payload.digest)

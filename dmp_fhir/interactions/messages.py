@@ -29,6 +29,7 @@ class Request:
     if_match: str | None = None
     if_none_match: str | None = None
     if_modified_since: str | None = None
+    if_unmodified_since: str | None = None
     if_none_exist: str | None = None
     prefer_return: str | None = None
     lenient: bool | None = None

@@ -5,6 +5,7 @@ Whatever is refused here is the uniform 404 (D14). Rights are those of now, also
 
 from __future__ import annotations
 
+import re
 import uuid
 from typing import Any
 
@@ -33,6 +34,10 @@ _ACTIONS = {
 }
 
 
+# One address per version: no leading zero.
+_VERSION = re.compile(r"[1-9][0-9]{0,8}", re.ASCII)
+
+
 def read(gate: Gate) -> Response:
     found, record_id, decision = visible(gate)
     gate.did("read", "R", record_id, found, decision=decision)
@@ -41,8 +46,8 @@ def read(gate: Gate) -> Response:
 
 def vread(gate: Gate) -> Response:
     request = gate.exchange.request
-    latest, record_id, decision = visible(gate)
-    if not (request.version or "").isdecimal() or len(request.version or "") > 9:
+    latest, record_id, decision = visible(gate, deleted=True)
+    if not _VERSION.fullmatch(request.version or ""):
         not_found()
     found = version_of(gate.reader, record_id, latest.resource_type, latest.id, int(request.version or "0"))
     if found is None:

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
-from urllib.parse import parse_qsl
 
+from dmp_fhir.interactions.conditions import one_identifier
 from dmp_fhir.interactions.gate import Gate
 from dmp_fhir.outcome import refuse
+from dmp_fhir.policy.actions import Action
+from dmp_fhir.policy.refusals import refuse_record
 from dmp_fhir.registry.documents import StoredDocument, stored_document
 from dmp_fhir.registry.identifiers import UNIQUE_ID, key_of, owner_of
 from dmp_fhir.registry.records import Designator, designator_of, find_record, ins_of
+from dmp_fhir.wire.queries import query_pairs
 
 Tree = dict[str, Any]
+
+# The element that names the record of what is around a patient.
+RECORD_ELEMENT = {"RelatedPerson": "patient", "CareTeam": "subject", "Consent": "patient", "List": "subject"}
 
 
 def patient_designators(tree: Tree, base_url: str) -> Iterator[tuple[str, Designator]]:
@@ -30,8 +36,11 @@ def patient_designators(tree: Tree, base_url: str) -> Iterator[tuple[str, Design
 
 def one_record(gate: Gate, mentions: Iterable[tuple[str, Designator]]) -> str | None:
     """The record that all mentions designate; None when it is not here. 422 when they do not agree (TF-033)."""
-    found: dict[str | None, str] = {}
+    places: dict[Designator, str] = {}
     for expression, designator in mentions:
+        places.setdefault(designator, expression)
+    found: dict[str | None, str] = {}
+    for designator, expression in places.items():
         found.setdefault(find_record(gate.reader, designator), expression)
     if len(found) > 1:
         refuse(
@@ -55,19 +64,31 @@ def one_record(gate: Gate, mentions: Iterable[tuple[str, Designator]]) -> str | 
     return next(iter(found))
 
 
+def record_of(gate: Gate, tree: Tree) -> str:
+    """The record that a resource around a patient belongs to, by its patient or subject (D18); refused like a record
+    that one may not open when there is none (D27)."""
+    element = RECORD_ELEMENT[tree["resourceType"]]
+    designator = designator_of(tree.get(element, {}), gate.exchange.base_url)
+    record_id = one_record(gate, [(f"{tree['resourceType']}.{element}", designator)] if designator else [])
+    return record_id or refuse_record(gate.decide(Action.DOC_LIST, None))
+
+
 def subject_of(tree: Tree, record_id: str) -> Tree:
     """The subject as stored: a literal reference, the rest of what the client said kept."""
     kept = {name: value for name, value in tree.get("subject", {}).items() if name != "reference"}
     return {"reference": f"Patient/{record_id}"} | kept
 
 
+_NESTED = frozenset({dict, list})
+
+
 def rewritten(value: Any, addresses: Mapping[str, str]) -> Any:
     """A tree in which references to addresses of the lot are references to what they became."""
     if isinstance(value, dict):
         return {
-            name: addresses.get(each, each)
-            if name == "reference" and isinstance(each, str)
-            else rewritten(each, addresses)
+            name: rewritten(each, addresses)
+            if type(each) in _NESTED
+            else (addresses.get(each, each) if name == "reference" and isinstance(each, str) else each)
             for name, each in value.items()
         }
     if isinstance(value, list):
@@ -84,9 +105,9 @@ def document_named(gate: Gate, record_id: str, reference: Tree) -> StoredDocumen
     if text.startswith("DocumentReference/"):
         document = stored_document(gate.reader, record_id, text.split("/")[1])
     elif text.startswith("DocumentReference?"):
-        wanted = dict(parse_qsl(text.removeprefix("DocumentReference?")))
-        system, _, value = wanted.get("identifier", "").rpartition("|")
-        document = document_identified(gate, record_id, {"system": system, "value": value})
+        wanted = dict(query_pairs(text.removeprefix("DocumentReference?")) or ())
+        named = one_identifier(wanted.get("identifier", ""))
+        document = document_identified(gate, record_id, named) if named else None
     elif identifier:
         document = document_identified(gate, record_id, identifier)
     return document if document and document.facts.status != "entered-in-error" else None

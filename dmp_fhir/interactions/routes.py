@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NoReturn
 
-from dmp_fhir.interactions import iti68_retrieve, td33_update, update
+from dmp_fhir.interactions import explain_access, iti68_retrieve, td33_update, update
 from dmp_fhir.interactions.create import CREATABLE, create
 from dmp_fhir.interactions.gate import Gate, Writing
 from dmp_fhir.interactions.messages import Request, Response
@@ -48,8 +48,10 @@ def act_of(request: Request) -> tuple[str, str]:
     if request.operation == "bundle":
         kind = (request.tree or {}).get("type")
         return (kind if kind in ("batch", "transaction") else "transaction", "E")
-    if request.operation == "_search" or (request.method == "GET" and request.id is None):
+    if request.operation == "_search" or (request.method in ("GET", "HEAD") and request.id is None):
         return "search-type", "E"
+    if request.operation == explain_access.OPERATION:
+        return "operation", "E"
     if request.operation == "_history":
         return ("vread" if request.version else "history-instance"), "R"
     return ACTS.get(request.method, ("read", "R"))
@@ -65,6 +67,8 @@ def methods_of(request: Request) -> tuple[str, ...]:
             return ()
         found = [("GET", kind in SEARCHABLE), ("POST", kind in CREATABLE), ("PATCH", kind == "DocumentReference")]
         return tuple(method for method, offered in found if offered)
+    if request.operation == explain_access.OPERATION:
+        return ("GET", "POST") if kind in explain_access.TYPES else ()
     if request.operation == "_history":
         return ("GET",) if kind not in PAYLOADS or request.version else ()
     found = [
@@ -80,7 +84,9 @@ def check_route(request: Request) -> None:
     """404 for a type that is not here, 405 for an act that is not offered at this address."""
     if request.resource_type not in TYPES:
         not_found()
-    if request.operation not in (None, "_search", "_history"):
+    if request.operation not in (None, "_search", "_history", explain_access.OPERATION):
+        not_found()
+    if request.operation == explain_access.OPERATION and not methods_of(request):
         not_found()
     method = "GET" if request.method == "HEAD" else request.method
     if method not in methods_of(request):
@@ -88,13 +94,13 @@ def check_route(request: Request) -> None:
 
 
 def refuse_method(request: Request) -> NoReturn:
-    allowed = methods_of(request)
+    allowed = [each for method in methods_of(request) for each in ((method, "HEAD") if method == "GET" else (method,))]
     fr, en = _ADVICE.get((request.method, request.resource_type or ""), ("", ""))
     refuse(
         405,
         "not-supported",
-        f"{request.method} n'est pas offert ici{f' : {fr}' if fr else '.'}",
-        f"{request.method} is not offered here{f': {en}' if en else '.'}",
+        f"{request.method[:20]} n'est pas offert ici{f' : {fr}' if fr else '.'}",
+        f"{request.method[:20]} is not offered here{f': {en}' if en else '.'}",
         headers=(("Allow", ", ".join(allowed)),),
         rule="TF-116",
     )
@@ -128,6 +134,8 @@ def route_read(gate: Gate) -> Response:
         return search(gate)
     if request.resource_type in PAYLOADS:
         return iti68_retrieve.retrieve(gate)
+    if request.operation == explain_access.OPERATION:
+        return explain_access.explain_access(gate)
     if request.operation == "_history":
         return vread(gate) if request.version else history(gate)
     return read(gate)

@@ -171,7 +171,8 @@ def _run(gate: Gate, query: SearchQuery, record_id: str | None, cursor: Cursor |
             gate.permit(_action(gate, query), None)
         return Page(0 if query.with_total or query.count_only else None, [], [], None, None)
     predicates = {} if record_id == DIRECTORY else gate.predicates(record_id, _action(gate, query))
-    return execute(gate.reader, query, Scope(record_id, predicates), cursor)
+    again = predicates["DocumentReference"].again if predicates else None
+    return execute(gate.reader, query, Scope(record_id, predicates, again=again), cursor)
 
 
 # --- the answer -----------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from dmp_fhir.identity.context import AccessContext
 from dmp_fhir.identity.tokens import TokenVerifier
 from dmp_fhir.instants import Clock
 from dmp_fhir.interactions.messages import Request
+from dmp_fhir.policy.settings import DEFAULT_SETTINGS, PolicySettings
 from dmp_fhir.registry.search.links import PageLinks
 from dmp_fhir.settings import Settings
 from dmp_fhir.store.database import Database
@@ -24,6 +25,7 @@ class Services:
     verifier: TokenVerifier
     page_links: PageLinks
     clock: Clock
+    policy: PolicySettings = DEFAULT_SETTINGS
 
 
 @dataclass(slots=True)

@@ -66,6 +66,7 @@ def submit(
 ) -> Receipt:
     """Deposit a lot that is consistent and valid, under the rights of the caller. `folders` are the addresses
     (`List/id`) of the folders of the lot by full URL."""
+    _refuse_large(submission, gate.exchange.services.settings.max_document)
     digests = [_content_digest(document) for document in submission.documents]
     prints = [
         document_fingerprint(each.tree, digest) for each, digest in zip(submission.documents, digests, strict=True)
@@ -95,6 +96,19 @@ def submit(
             _deposit(gate, record_id, receipt, document, document_id, fingerprint)
     _deposit_set(gate, record_id, receipt, submission, set_id)
     return receipt
+
+
+def _refuse_large(submission: Submission, most: int) -> None:
+    for document in submission.documents:
+        if len(document.content) > most:
+            refuse(
+                413,
+                "too-long",
+                f"Le document compte {len(document.content)} octets ; ce serveur en accepte {most} au plus.",
+                f"The document has {len(document.content)} bytes; this server takes {most} at most.",
+                expression=f"{_place(document.entry)}content[0].attachment",
+                rule="TF-097",
+            )
 
 
 # --- resubmission ---------------------------------------------------------------------------------
@@ -300,12 +314,26 @@ def _relations(
             continue
         if relation["code"] == "replaces":
             target = _replaceable(gate, record_id, relation["target"], expression)
+            if any(each.id == target.id for each in replaced):
+                _refuse_twice(expression)
             replaced.append(target)
         else:
             target = require_known(gate, record_id, relation["target"], expression)
         reference = {"reference": f"DocumentReference/{target.id}"}
         relations.append(relation | {"target": relation["target"] | reference})
     return relations, replaced
+
+
+def _refuse_twice(expression: str) -> NoReturn:
+    refuse(
+        422,
+        "duplicate",
+        "Ce document est déjà remplacé par cette même fiche : nommez-le une seule fois.",
+        "This document is replaced by this DocumentReference already: name it once.",
+        expression=expression,
+        rule="D9",
+        xds="XDSReplaceFailed",
+    )
 
 
 def _replaceable(gate: Writing, record_id: str, reference: Tree, expression: str) -> StoredDocument:

@@ -8,10 +8,9 @@ engine runs (TF-122).
 from __future__ import annotations
 
 from typing import Any, NoReturn
-from urllib.parse import parse_qsl
 
 from dmp_fhir.canonicals import EXT_IS_ARCHIVED, HIDE_PATIENT, HIDE_REPRESENTATIVES, MASK_PROFESSIONALS
-from dmp_fhir.interactions.conditions import answer_written, require_match
+from dmp_fhir.interactions.conditions import answer_written, one_identifier, require_match
 from dmp_fhir.interactions.gate import Writing
 from dmp_fhir.interactions.messages import Request, Response
 from dmp_fhir.interactions.references import document_identified
@@ -89,10 +88,9 @@ def _by_condition(gate: Writing, request: Request) -> StoredDocument | None:
     wanted = dict(request.parameters)
     if len(wanted) != len(request.parameters) or not wanted.keys() <= {"identifier", "patient", "patient.identifier"}:
         _refuse_condition()
-    system, bar, value = wanted.get("identifier", "").rpartition("|")
-    if not value or "," in value or (bar and not system):
+    identifier = one_identifier(wanted.get("identifier", ""))
+    if identifier is None:
         _refuse_condition()
-    identifier = {"system": system, "value": value}
     record_id = _named_record(gate, wanted)
     key = key_of(identifier)
     if record_id is None and key:
@@ -105,8 +103,10 @@ def _named_record(gate: Writing, wanted: dict[str, str]) -> str | None:
     if reference := wanted.get("patient"):
         return find_record(gate.reader, PatientById(reference.rpartition("/")[2]))
     if token := wanted.get("patient.identifier"):
-        system, _, value = token.rpartition("|")
-        return find_record(gate.reader, PatientByIdentifier(system or None, value))
+        identifier = one_identifier(token)
+        if identifier is None:
+            _refuse_condition()
+        return find_record(gate.reader, PatientByIdentifier(identifier["system"] or None, identifier["value"]))
     return None
 
 
@@ -118,11 +118,6 @@ def _refuse_condition() -> NoReturn:
         "Designate one document: PATCH DocumentReference?identifier=<system>|<identifier>.",
         rule="TF-045",
     )
-
-
-def parameters_of(url: str) -> tuple[tuple[str, str], ...]:
-    """The condition in the URL of a bundle entry, as parameters."""
-    return tuple(parse_qsl(url.partition("?")[2], keep_blank_values=True))
 
 
 def _as_found(gate: Writing, document: StoredDocument) -> Found:

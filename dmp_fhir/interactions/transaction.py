@@ -10,20 +10,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
-from urllib.parse import parse_qsl
 
 import orjson
 
 from dmp_fhir.instants import instant_text
-from dmp_fhir.interactions.gate import Writing, writing
-from dmp_fhir.interactions.iti65_provide import provide
+from dmp_fhir.interactions.addresses import address_of
+from dmp_fhir.interactions.gate import Writing, trace_refusal, writing
+from dmp_fhir.interactions.iti65_provide import provide, read_lot
 from dmp_fhir.interactions.messages import Request, Response
 from dmp_fhir.interactions.references import rewritten
 from dmp_fhir.interactions.routes import route_read, route_write
 from dmp_fhir.interactions.services import Exchange
-from dmp_fhir.outcome import error, refuse, refuse_all
+from dmp_fhir.outcome import Refused, error, refuse, refuse_all
 from dmp_fhir.profiles.submission import is_submission
 from dmp_fhir.wire.json import dump_json
+from dmp_fhir.wire.queries import query_pairs
 
 Tree = dict[str, Any]
 # https://hl7.org/fhir/R4/http.html#trules: the order in which a server processes a transaction.
@@ -49,11 +50,12 @@ def bundle_of(exchange: Exchange) -> Tree:
 def transaction(exchange: Exchange) -> Response:
     """All or nothing; one answer per entry, in the order of the request."""
     bundle = bundle_of(exchange)
-
-    def work(gate: Writing) -> list[Tree]:
-        return provide(gate, bundle) if is_submission(bundle) else _plain(gate, bundle)
-
-    return _answer("transaction-response", writing(exchange, work))
+    if is_submission(bundle):
+        lot = read_lot(bundle, exchange.services.settings.profile_level)
+        entries = writing(exchange, lambda gate: provide(gate, lot))
+    else:
+        entries = writing(exchange, lambda gate: _plain(gate, bundle))
+    return _answer("transaction-response", entries)
 
 
 def _answer(kind: str, entries: list[Tree]) -> Response:
@@ -62,7 +64,8 @@ def _answer(kind: str, entries: list[Tree]) -> Response:
 
 def _plain(gate: Writing, bundle: Tree) -> list[Tree]:
     entries = bundle.get("entry", [])
-    requests = [_request(entry, f"Bundle.entry[{n}]") for n, entry in enumerate(entries)]
+    whole = gate.exchange.request
+    requests = [_request(entry, f"Bundle.entry[{n}]", whole) for n, entry in enumerate(entries)]
     _refuse_doubles(entries)
     addresses: dict[str, str] = {}
     answers: list[Tree] = [{} for _ in entries]
@@ -134,27 +137,28 @@ def _refuse_doubles(entries: list[Tree]) -> None:
 
 def batch(exchange: Exchange, handle: Callable[[Exchange], Response]) -> Response:
     """Each entry on its own; `handle` is the dispatcher."""
-    answers = []
-    for n, entry in enumerate(bundle_of(exchange).get("entry", [])):
-        request = _request(entry, f"Bundle.entry[{n}]")
-        if request.operation == "bundle":
-            refuse(
-                400,
-                "not-supported",
-                "Un batch ne contient pas d'autre Bundle.",
-                "A batch does not hold another Bundle.",
-                expression=f"Bundle.entry[{n}]",
-            )
-        answers.append(_entry(handle(exchange.asking(request))))
-    return _answer("batch-response", answers)
+    return _answer(
+        "batch-response", [_alone(exchange, handle, n, e) for n, e in enumerate(bundle_of(exchange).get("entry", []))]
+    )
+
+
+def _alone(exchange: Exchange, handle: Callable[[Exchange], Response], n: int, entry: Tree) -> Tree:
+    """The answer to one entry of a batch. One that stands for no request is refused like any other: those before it are
+    done already."""
+    try:
+        request = _request(entry, f"Bundle.entry[{n}]", exchange.request)
+    except Refused as refused:
+        trace_refusal(exchange, "batch", "E", refused.refusal)
+        return _entry(Response(refused.refusal.status, tree=refused.refusal.tree))
+    return _entry(handle(exchange.asking(request)))
 
 
 def _with(request: Request, tree: Tree) -> Request:
     return replace(request, tree=tree)
 
 
-def _request(entry: Tree, where: str) -> Request:
-    """The request that an entry stands for."""
+def _request(entry: Tree, where: str, whole: Request) -> Request:
+    """The request that an entry stands for; what `Prefer` asks of the whole is asked of each."""
     asked = entry.get("request")
     if not asked or "url" not in asked or "method" not in asked:
         refuse(
@@ -166,24 +170,23 @@ def _request(entry: Tree, where: str) -> Request:
             rule="bdl-3",
         )
     path, _, query = asked["url"].partition("?")
-    steps = path.split("/") if path else []
-    if asked["method"] not in _ORDER or "://" in path or not 1 <= len(steps) <= 4 or "" in steps:
+    address, pairs = address_of(path), query_pairs(query)
+    if asked["method"] not in _ORDER or address is None or pairs is None:
+        shown = f"{asked['method']} {asked['url'][:200]}"
         refuse(
             400,
             "value",
-            f"Adresse ou méthode inconnue : {asked['method']} {asked['url']}."
-            " Attendu : Type, Type/id ou Type?critères.",
-            f"Unknown address or method: {asked['method']} {asked['url']}. Expected: Type, Type/id or Type?criteria.",
+            f"Adresse ou méthode inconnue : {shown}. Attendu : Type, Type/id ou Type?critères.",
+            f"Unknown address or method: {shown}. Expected: Type, Type/id or Type?criteria.",
             expression=f"{where}.request.url",
+            rule="TF-115",
         )
-    operation = steps[2] if len(steps) > 2 else None
     return Request(
+        prefer_return=whole.prefer_return,
+        lenient=whole.lenient,
         method=asked["method"],
-        resource_type=steps[0],
-        id=steps[1] if len(steps) > 1 else None,
-        operation=operation,
-        version=steps[3] if len(steps) > 3 else None,
-        parameters=tuple(parse_qsl(query, keep_blank_values=True)),
+        **address._asdict(),
+        parameters=pairs,
         tree=entry.get("resource"),
         if_match=asked.get("ifMatch"),
         if_none_match=asked.get("ifNoneMatch"),
@@ -205,7 +208,7 @@ def _entry(response: Response) -> Tree:
     entry: Tree = {"response": answer}
     body = orjson.Fragment(response.json) if response.json else response.tree
     if body is not None:
-        if response.status >= 400:
+        if response.tree and response.tree["resourceType"] == "OperationOutcome":
             answer["outcome"] = body
         else:
             entry["resource"] = body

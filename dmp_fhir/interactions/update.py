@@ -10,15 +10,18 @@ from typing import Any
 
 from dmp_fhir.canonicals import PROFILE_FOLDER
 from dmp_fhir.interactions.conditions import answer_written, require_match
-from dmp_fhir.interactions.create import consent_target, record_of, with_patient
+from dmp_fhir.interactions.create import consent_target, with_patient
 from dmp_fhir.interactions.folders import replace_folder
 from dmp_fhir.interactions.gate import Writing
 from dmp_fhir.interactions.messages import Request, Response
+from dmp_fhir.interactions.references import record_of
 from dmp_fhir.outcome import not_found, refuse, refuse_all
 from dmp_fhir.policy.actions import Action
 from dmp_fhir.policy.refusals import refuse_record
 from dmp_fhir.profiles.requirements import requirement_issues
+from dmp_fhir.profiles.submission import list_kind
 from dmp_fhir.registry.consents import consequences
+from dmp_fhir.registry.identifiers import Owner, claim, national_keys, release
 from dmp_fhir.registry.records import update_record
 from dmp_fhir.registry.shelves import DIRECTORY_TYPES, current, put_next
 from dmp_fhir.registry.versions import Found, home_of
@@ -58,7 +61,8 @@ def _check_id(tree: Tree, request: Request) -> None:
 
 
 def _update_folder(gate: Writing, record_id: str, tree: Tree, request: Request) -> Found:
-    issues = requirement_issues(tree, PROFILE_FOLDER, gate.exchange.services.settings.profile_level, "List")
+    level = gate.exchange.services.settings.profile_level
+    issues = requirement_issues(tree, PROFILE_FOLDER, level, "List") if list_kind(tree) == "folder" else []
     if any(each.severity == "error" for each in issues):
         refuse_all(422, issues)
     _same_record(gate, record_id, tree)
@@ -101,6 +105,11 @@ def _update_in_directory(gate: Writing, record_id: str, tree: Tree, request: Req
     instant = gate.instant(record_id)
     known = _known(gate, record_id, tree, request)
     found = put_next(gate.tx, record_id, tree, known.version, instant, "PUT")
+    if national_keys(tree) != (before := national_keys(parse_json(known.body))):
+        for key in before - national_keys(tree):
+            release(gate.tx, tree["resourceType"], found.id, key)
+        for key in national_keys(tree) - before:
+            claim(gate.tx, tree["resourceType"], key, Owner(DIRECTORY, tree["resourceType"], found.id, None))
     gate.did("update", "U", None, found, decision=decision)
     return found
 
@@ -159,13 +168,16 @@ def delete_party(gate: Writing, request: Request) -> Response:
     record_id = home_of(gate.reader, resource_type, resource_id)
     if record_id is None:
         not_found()
-    decision = gate.permit_by_id(Action.PARTY_WRITE, None if record_id == DIRECTORY else record_id)
+    # The directory is open to read: who may not change it is told so.
+    permit = gate.permit if record_id == DIRECTORY else gate.permit_by_id
+    decision = permit(Action.PARTY_WRITE, None if record_id == DIRECTORY else record_id)
     instant = gate.instant(record_id)
     found = current(gate.reader, record_id, resource_type, resource_id)
     if found is None or found.method == "DELETE":
         return Response(204)
     require_match(request, found.version)
     gone = put_next(gate.tx, record_id, parse_json(found.body), found.version, instant, "DELETE", {"deleted": True})
+    release(gate.tx, resource_type, resource_id)
     gate.rights_changed(record_id)
     gate.did("delete", "D", None if record_id == DIRECTORY else record_id, gone, decision=decision)
     return Response(204)

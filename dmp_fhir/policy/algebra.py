@@ -172,6 +172,43 @@ class Authored(Condition):
         return f"({own} AND NOT EXISTS ({rows}pa.kind = {scope.bind('author_person_kind', 'person')}))"
 
 
+@dataclass(frozen=True, slots=True)
+class DeniedByMatrix(Condition):
+    """The habilitation matrix in force does not open the type of the document to the caller (AR-58). A type that is in
+    none of its lists is opened to nobody (D10)."""
+
+    def holds(self, caller: Caller, document: DocumentFacts) -> bool:
+        row = caller.settings.matrix.row(caller.context.actor_category, caller.context.profession)
+        return row is None or document.type_unknown or not row.cell(document.type_code or "").read
+
+    def clause(self, caller: Caller, scope: Scope) -> Sql:
+        row = caller.settings.matrix.row(caller.context.actor_category, caller.context.profession)
+        if row is None:
+            return True
+        others = sorted(code for code, cell in row.exceptions.items() if cell.read != row.default.read)
+        unknown = f"{scope.alias}.type_unknown"
+        if not others:
+            return unknown if row.default.read else True
+        names = ", ".join(scope.bind(f"type_{n}", code) for n, code in enumerate(others))
+        word = "IN" if row.default.read else "NOT IN"
+        return f"({unknown} OR COALESCE({scope.alias}.type_code, '') {word} ({names}))"
+
+
+@dataclass(frozen=True, slots=True)
+class FromPatientSide(Condition):
+    """Deposited from the side of the patient: one of them is author, and no professional is (AR-73, AR-84)."""
+
+    def holds(self, caller: Caller, document: DocumentFacts) -> bool:
+        return bool(document.author_patients) and not document.author_persons
+
+    def clause(self, caller: Caller, scope: Scope) -> Sql:
+        d = scope.alias
+        rows = f"SELECT 1 FROM document_author pa WHERE pa.record_id = {d}.record_id AND pa.document_id = {d}.id AND "
+        patient = scope.bind("author_patient_kind", "patient")
+        person = scope.bind("author_person_kind", "person")
+        return f"(EXISTS ({rows}pa.kind = {patient}) AND NOT EXISTS ({rows}pa.kind = {person}))"
+
+
 def join(word: str, clauses: Any) -> Sql:
     """AND or OR of clauses, with what is already known folded away."""
     decisive = word == " OR "

@@ -21,8 +21,16 @@ from dmp_fhir.policy.actions import (
     consent_action,
 )
 from dmp_fhir.policy.facts import DELETED, ConsentTarget, DocumentFacts
-from dmp_fhir.policy.obligations import obligations
-from dmp_fhir.policy.relation import EMERGENCIES, PATIENT_SIDE, PROFESSIONALS, Caller, Relation, relation_of
+from dmp_fhir.policy.obligations import is_discreet, obligations
+from dmp_fhir.policy.relation import (
+    EMERGENCIES,
+    INDIVIDUAL_CONTEXTS,
+    PATIENT_SIDE,
+    PROFESSIONALS,
+    Caller,
+    Relation,
+    relation_of,
+)
 from dmp_fhir.policy.rules.around import AROUND, VISIBILITY_REFUSALS, VISIBILITY_RULE_OF
 from dmp_fhir.policy.rules.authentication import AUTHENTICATION
 from dmp_fhir.policy.rules.base import DEFAULT_SETTINGS, Asked, DocumentRule, Effect, PolicySettings, Rule, first
@@ -36,8 +44,10 @@ from dmp_fhir.policy.rules.relations import (
     BREAK_GLASS,
     BY_RELATION,
     CENTRE_15,
+    GRANT_OVER,
     NO_MOTIVE_AT_ALL,
     NOBODY,
+    SAME_MOTIVE,
     STRANGERS,
     SUPPORT_SEES_NOTHING,
     is_patient_side,
@@ -47,7 +57,15 @@ from dmp_fhir.policy.standing import Standing
 _GENERAL = (*CALLERS, *RECORDS, *AUTHENTICATION)
 _PUBLIC = tuple(
     rule
-    for rule in (*CALLERS, *AUTHENTICATION, NO_MOTIVE_AT_ALL, *DEPOSIT_REFUSALS, SUPPORT_SEES_NOTHING)
+    for rule in (
+        *CALLERS,
+        *AUTHENTICATION,
+        NO_MOTIVE_AT_ALL,
+        GRANT_OVER,
+        SAME_MOTIVE,
+        *DEPOSIT_REFUSALS,
+        SUPPORT_SEES_NOTHING,
+    )
     if rule.public
 )
 _AROUND = frozenset(
@@ -61,6 +79,7 @@ _AROUND = frozenset(
         Action.PARTY_WRITE,
     }
 )
+_CONTEXT_RULES = INDIVIDUAL_CONTEXTS | {"PMI": "AR-32"}
 _AROUND_OR_RELATION = frozenset({Action.RECORD_READ, Action.PARTY_READ})
 
 
@@ -71,7 +90,8 @@ class Decision:
     `level` says how a refusal is answered: `record` 403 with a coarse text, `document` the uniform 404, `action` 403
     with the text of the rule (the caller sees the document or record anyway). `public` is the rule whose text may be
     told, when there is one. `reason` is for the trace only (AR-06). `relation` is why the caller may look into the
-    record.
+    record. `action` is the act that was decided; `discreet` that the representatives must not hear of it (AR-82,
+    AR-99).
     """
 
     permit: bool
@@ -81,6 +101,8 @@ class Decision:
     level: str = "record"
     public: Rule | None = None
     relation: Relation | None = None
+    action: Action | None = None
+    discreet: bool = False
 
 
 def decide(
@@ -151,15 +173,17 @@ def _related(asked: Asked) -> Decision:
     if rule.effect is Effect.DENY:
         return _refused(rule.ids, rule.reason)
     ids = rule.ids
-    if asked.context.practice_context == "MEDECINE_TRAVAIL":
-        ids = (*ids, "AR-33")
+    if asked.context.practice_context in _CONTEXT_RULES and asked.context.actor_category in PROFESSIONALS:
+        ids = (*ids, _CONTEXT_RULES[asked.context.practice_context])
+    if asked.context.actor_category == "PS_ROLE":
+        ids = (*ids, "AR-89")
     if (
         asked.context.purpose != "normal"
         and asked.context.actor_category in PROFESSIONALS
         and relation not in EMERGENCIES
     ):
         ids = (*ids, "AR-52")
-    caller = Caller(asked.context, asked.standing, asked.now_ms, relation)
+    caller = Caller(asked.context, asked.standing, asked.now_ms, relation, asked.settings)
     document = asked.document
     if document is not None and asked.action in ABOUT_DOCUMENT:
         hidden = hiding_rule(caller, document)
@@ -226,7 +250,7 @@ def _feeding(asked: Asked) -> Decision:
 
 
 def _own_document(asked: Asked, document: DocumentFacts, relation: Relation | None) -> Decision | None:
-    caller = Caller(asked.context, asked.standing, asked.now_ms, relation)
+    caller = Caller(asked.context, asked.standing, asked.now_ms, relation, asked.settings)
     if document.status == DELETED:
         return _refused(DELETED_FOR_ALL.ids, DELETED_FOR_ALL.reason, level="document", relation=relation)
     if AUTHORED_BY_CALLER.holds(caller, document):
@@ -240,7 +264,15 @@ def _own_document(asked: Asked, document: DocumentFacts, relation: Relation | No
 
 def _permitted(rules: Iterable[str], asked: Asked, relation: Relation | None) -> Decision:
     ids = tuple(dict.fromkeys(rules))
-    return Decision(True, ids, obligations=obligations(asked, relation), level="", relation=relation)
+    return Decision(
+        True,
+        ids,
+        obligations=obligations(asked, relation),
+        level="",
+        relation=relation,
+        action=asked.action,
+        discreet=is_discreet(asked),
+    )
 
 
 def _refused(

@@ -16,6 +16,7 @@ class DocumentFacts:
 
     `labels` are TRE_A07 codes (MASQUE_PS...); `status` is that of the DocumentReference (`entered-in-error` = deleted);
     authors are national identifiers, as in the rows of `document_author`; `deposited_ms` is the instant of the deposit.
+    `type_unknown` when the type is in none of the lists that the habilitation matrix is about (D10).
     """
 
     type_system: str | None = None
@@ -28,17 +29,22 @@ class DocumentFacts:
     author_patients: frozenset[str] = frozenset()
     author_systems: frozenset[str] = frozenset()
     deposited_ms: int = 0
+    type_unknown: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class ConsentTarget:
-    """The consent being written: its kind, decision and actor (national identifier), and whether it is being ended."""
+    """The consent being written: its kind, decision and actor (national identifier), and whether it is being ended.
+
+    `followed` is, for a DELEGATION, how many other records the helper follows already (AR-85).
+    """
 
     kind: str
     decision: str = "permit"
     actor_kind: str | None = None
     actor_id: str | None = None
     ended: bool = False
+    followed: int = 0
 
 
 def depositor(context: AccessContext) -> tuple[str, str]:

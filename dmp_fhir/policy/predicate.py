@@ -7,7 +7,7 @@ Whoever may not look into the record gets `1 = 0`: a query that forgets to ask `
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -19,6 +19,8 @@ from dmp_fhir.policy.engine import decide
 from dmp_fhir.policy.facts import depositor
 from dmp_fhir.policy.relation import PATIENT_SIDE, Caller, Relation
 from dmp_fhir.policy.rules.masks import AUTHORED_BY_CALLER, DELETED_FOR_ALL, MASKS
+from dmp_fhir.policy.second_look import SecondLook
+from dmp_fhir.policy.settings import DEFAULT_SETTINGS, PolicySettings
 from dmp_fhir.policy.standing import Standing
 
 _SEES_ALL = frozenset({Relation.SELF, Relation.REPRESENTATIVE, Relation.TREATING_PHYSICIAN})
@@ -26,10 +28,11 @@ _SEES_ALL = frozenset({Relation.SELF, Relation.REPRESENTATIVE, Relation.TREATING
 
 @dataclass(frozen=True, slots=True)
 class Predicate:
-    """A SQL condition and its parameters."""
+    """A SQL condition and its parameters; `again` is the other face of the same rules, for the documents it finds."""
 
     sql: str
     params: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    again: SecondLook | None = None
 
 
 def document_predicate(
@@ -39,13 +42,14 @@ def document_predicate(
     alias: str = "d",
     *,
     action: Action = Action.DOC_LIST,
+    settings: PolicySettings = DEFAULT_SETTINGS,
 ) -> Predicate:
     """The documents that the caller may find: over the table `document`.
 
     With `action=DOC_FINDID` (TD3.1b), also the documents the caller is author of, which needs no authorisation (AR-93).
     """
-    scope = Scope(alias)
-    return _predicate(_documents(context, standing, now_ms, scope, action), scope)
+    scope, again = Scope(alias), _rights(context, standing, now_ms, action, settings)
+    return replace(_predicate(_documents(again, scope), scope), again=again)
 
 
 def list_predicate(
@@ -55,38 +59,55 @@ def list_predicate(
     alias: str = "l",
     *,
     action: Action = Action.DOC_LIST,
+    settings: PolicySettings = DEFAULT_SETTINGS,
 ) -> Predicate:
     """The submission sets and folders that the caller may find: over `document_list`.
 
     A list is seen when at least one of its documents is, when it has none, or by its depositor.
     """
     scope = Scope(alias)
-    return _predicate(_lists(context, standing, now_ms, scope, action), scope)
+    return _predicate(_lists(context, standing, now_ms, scope, action, settings), scope)
 
 
-def consent_predicate(context: AccessContext, standing: Standing, now_ms: int, alias: str = "c") -> Predicate:
+def consent_predicate(
+    context: AccessContext,
+    standing: Standing,
+    now_ms: int,
+    alias: str = "c",
+    settings: PolicySettings = DEFAULT_SETTINGS,
+) -> Predicate:
     """The consents that the caller may find: all for the patient, the representative and the treating physician; for a
     professional those that name them, their structure or their team."""
     scope = Scope(alias)
-    allowed = _consents_about(context, standing, now_ms)
+    allowed = _consents_about(context, standing, now_ms, settings)
     actor = f"{alias}.actor_id"
     known = f"{actor} IS NOT NULL"
     clause = allowed.clause(actor, scope)
     return _predicate(join(" AND ", (known, clause)) if isinstance(clause, str) else clause, scope)
 
 
-def audit_predicate(context: AccessContext, standing: Standing, now_ms: int, alias: str = "a") -> Predicate:
+def audit_predicate(
+    context: AccessContext,
+    standing: Standing,
+    now_ms: int,
+    alias: str = "a",
+    settings: PolicySettings = DEFAULT_SETTINGS,
+) -> Predicate:
     """The traces that the caller may find (AR-97 to AR-99): the record's, or their own acts; never those made in secret
     for a representative; never those about a document or list that is hidden from the caller."""
     scope = Scope(alias)
-    agents = _traces_of(context, standing, now_ms)
+    agents = _traces_of(context, standing, now_ms, settings)
     if isinstance(agents, Nobody):
         return _predicate(False, scope)
     secret: Sql = True if context.actor_category != "REPRESENTANT" else f"NOT {alias}.secret"
     return _predicate(
         join(
             " AND ",
-            (agents.clause(f"{alias}.agent_id", scope), secret, _about_visible(context, standing, now_ms, scope)),
+            (
+                agents.clause(f"{alias}.agent_id", scope),
+                secret,
+                _about_visible(context, standing, now_ms, scope, settings),
+            ),
         ),
         scope,
     )
@@ -97,35 +118,41 @@ def _predicate(clause: Sql, scope: Scope) -> Predicate:
     return Predicate(sql, MappingProxyType(scope.parameters))
 
 
-def _documents(
+def _rights(
+    context: AccessContext, standing: Standing, now_ms: int, action: Action, settings: PolicySettings
+) -> SecondLook:
+    """What is decided about the record as a whole, before any document."""
+    look = decide(context, Action.DOC_LIST, standing, None, now_ms, settings=settings)
+    # Own documents need no authorisation (AR-93); the side of the patient always goes through its relation.
+    feeds = action is Action.DOC_FINDID and context.actor_category not in PATIENT_SIDE
+    may_find = feeds and decide(context, action, standing, None, now_ms, settings=settings).permit
+    return SecondLook(Caller(context, standing, now_ms, look.relation, settings), look.permit, may_find)
+
+
+def _documents(rights: SecondLook, scope: Scope, *, even_deleted: bool = False) -> Sql:
+    visible: Sql = False
+    if rights.may_look:
+        visible = join(" AND ", (negated(rule.when.clause(rights.caller, scope)) for rule in MASKS))
+    if rights.may_find:
+        visible = join(" OR ", (visible, AUTHORED_BY_CALLER.clause(rights.caller, scope)))
+    exists = True if even_deleted else negated(DELETED_FOR_ALL.when.clause(rights.caller, scope))
+    return join(" AND ", (exists, visible))
+
+
+def _lists(
     context: AccessContext,
     standing: Standing,
     now_ms: int,
     scope: Scope,
     action: Action,
-    *,
-    even_deleted: bool = False,
+    settings: PolicySettings,
 ) -> Sql:
-    visible: Sql = False
-    look = decide(context, Action.DOC_LIST, standing, None, now_ms)
-    caller = Caller(context, standing, now_ms, look.relation)
-    if look.permit:
-        visible = join(" AND ", (negated(rule.when.clause(caller, scope)) for rule in MASKS))
-    # Own documents need no authorisation (AR-93); the side of the patient always goes through its relation.
-    feeds = action is Action.DOC_FINDID and context.actor_category not in PATIENT_SIDE
-    if feeds and decide(context, action, standing, None, now_ms).permit:
-        visible = join(" OR ", (visible, AUTHORED_BY_CALLER.clause(caller, scope)))
-    exists = True if even_deleted else negated(DELETED_FOR_ALL.when.clause(caller, scope))
-    return join(" AND ", (exists, visible))
-
-
-def _lists(context: AccessContext, standing: Standing, now_ms: int, scope: Scope, action: Action) -> Sql:
-    may_look = decide(context, Action.DOC_LIST, standing, None, now_ms).permit
-    may_find = action is Action.DOC_FINDID and decide(context, action, standing, None, now_ms).permit
-    if not (may_look or may_find):
+    rights = _rights(context, standing, now_ms, action, settings)
+    may_find = action is Action.DOC_FINDID and decide(context, action, standing, None, now_ms, settings=settings).permit
+    if not (rights.may_look or may_find):
         return False
     inner = Scope("pd", scope.parameters)
-    documents = _documents(context, standing, now_ms, inner, action)
+    documents = _documents(rights, inner)
     entries = (
         f"FROM list_entry pe WHERE pe.record_id = {scope.alias}.record_id AND pe.list_id = {scope.alias}.id"
         " AND pe.target_type = 'DocumentReference'"
@@ -143,13 +170,13 @@ def _lists(context: AccessContext, standing: Standing, now_ms: int, scope: Scope
         f"{scope.alias}.depositor_kind = {scope.bind('depositor_kind', kind)}"
         f" AND {scope.alias}.depositor_id = {scope.bind('depositor_id', identifier)}"
     )
-    empty: Sql = f"NOT EXISTS (SELECT 1 {entries})" if may_look else False
+    empty: Sql = f"NOT EXISTS (SELECT 1 {entries})" if rights.may_look else False
     alive = f"{scope.alias}.status <> {scope.bind('list_deleted', 'entered-in-error')}"
     return join(" AND ", (alive, join(" OR ", (seen, empty, f"({own})"))))
 
 
-def _consents_about(context: AccessContext, standing: Standing, now_ms: int) -> Allowed:
-    decision = decide(context, Action.CONSENT_READ, standing, None, now_ms)
+def _consents_about(context: AccessContext, standing: Standing, now_ms: int, settings: PolicySettings) -> Allowed:
+    decision = decide(context, Action.CONSENT_READ, standing, None, now_ms, settings=settings)
     if not decision.permit:
         return Nobody()
     if decision.relation in _SEES_ALL:
@@ -160,20 +187,22 @@ def _consents_about(context: AccessContext, standing: Standing, now_ms: int) -> 
     return Only(frozenset({context.actor_id, *([context.structure] if context.structure else []), *teams}))
 
 
-def _traces_of(context: AccessContext, standing: Standing, now_ms: int) -> Allowed:
-    if decide(context, Action.AUDIT_READ_FULL, standing, None, now_ms).permit:
+def _traces_of(context: AccessContext, standing: Standing, now_ms: int, settings: PolicySettings) -> Allowed:
+    if decide(context, Action.AUDIT_READ_FULL, standing, None, now_ms, settings=settings).permit:
         return Everything("AR-97")
-    if decide(context, Action.AUDIT_READ_OWN, standing, None, now_ms).permit:
+    if decide(context, Action.AUDIT_READ_OWN, standing, None, now_ms, settings=settings).permit:
         return Only(frozenset({context.actor_id}))
     return Nobody()
 
 
-def _about_visible(context: AccessContext, standing: Standing, now_ms: int, scope: Scope) -> Sql:
+def _about_visible(
+    context: AccessContext, standing: Standing, now_ms: int, scope: Scope, settings: PolicySettings
+) -> Sql:
     """Traces about no document, or about one that the caller may see; deleted ones keep their traces."""
     a = scope.alias
     inner = Scope("pd", scope.parameters)
-    documents = _documents(context, standing, now_ms, inner, Action.DOC_FINDID, even_deleted=True)
-    lists = _lists(context, standing, now_ms, Scope("pl", scope.parameters), Action.DOC_FINDID)
+    documents = _documents(_rights(context, standing, now_ms, Action.DOC_FINDID, settings), inner, even_deleted=True)
+    lists = _lists(context, standing, now_ms, Scope("pl", scope.parameters), Action.DOC_FINDID, settings)
     document = f"EXISTS (SELECT 1 FROM document pd WHERE pd.record_id = {a}.record_id AND pd.id = {a}.entity_id AND "
     payload = (
         "EXISTS (SELECT 1 FROM payload pp JOIN document pd ON pd.record_id = pp.record_id AND pd.id = pp.document_id"

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from dmp_fhir.identity.context import AccessContext
+from dmp_fhir.policy.settings import DEFAULT_SETTINGS, PolicySettings
 from dmp_fhir.policy.standing import Standing
 
 PHYSICIAN = "10"
@@ -13,6 +14,8 @@ PROFESSIONALS = frozenset({"PS", "PS_ROLE"})
 FEEDERS = frozenset({"STRUCTURE", "CPE"})
 PATIENT_SIDE = frozenset({"PATIENT", "REPRESENTANT", "AIDANT"})
 SYSTEMS = frozenset({"AM_SYSTEM", "SUPPORT", "SERVICE"})
+# Where only an authorisation given to the person counts: AR-33, AR-31, AR-34.
+INDIVIDUAL_CONTEXTS = {"MEDECINE_TRAVAIL": "AR-33", "EHPAD_COORDONNATEUR": "AR-31", "SAPEUR_POMPIER": "AR-34"}
 EMERGENCY_PURPOSES = frozenset({"bris_de_glace", "centre_15"})
 
 
@@ -47,6 +50,7 @@ class Caller:
     standing: Standing
     now_ms: int
     relation: Relation | None = None
+    settings: PolicySettings = DEFAULT_SETTINGS
 
     @property
     def is_blocked(self) -> bool:
@@ -70,9 +74,10 @@ def is_treating(context: AccessContext, standing: Standing) -> bool:
 def valid_permit(context: AccessContext, standing: Standing, now_ms: int) -> Relation | None:
     """The kind of a valid authorisation that covers the caller.
 
-    Occupational physicians (AR-33) and social or medico-social roles (AR-89) only by one given to themselves.
+    Occupational, coordinating and fire-service physicians (AR-31, AR-33, AR-34) and social or medico-social roles
+    (AR-89) only by one given to themselves.
     """
-    individual_only = context.actor_category == "PS_ROLE" or context.practice_context == "MEDECINE_TRAVAIL"
+    individual_only = context.actor_category == "PS_ROLE" or context.practice_context in INDIVIDUAL_CONTEXTS
     for kind, relation in _PERMIT_KINDS[:1] if individual_only else _PERMIT_KINDS:
         for permit in standing.permits:
             if (

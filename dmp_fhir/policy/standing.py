@@ -10,7 +10,16 @@ from zoneinfo import ZoneInfo
 
 PARIS = ZoneInfo("Europe/Paris")
 MAJORITY_AGE = 18
+# A motive opens a record once in this time (AR-50).
+MOTIVE_COUNTS_MS = 30 * 86_400_000
 _FOR_EVER = 2**62
+# Kinds of consent about one actor, and the decision that gives them their effect.
+_ABOUT_AN_ACTOR = {
+    "MEDECIN_TRAITANT": "permit",
+    "BLOCAGE": "deny",
+    "OPPOSITION_ALIMENTATION": "deny",
+    "DELEGATION": "permit",
+}
 _PARENTAL = frozenset({"FTH", "MTH", "PRN", "NFTH", "NMTH", "NPRN", "ADOPTF", "ADOPTM", "ADOPTP", "STPPRN"})
 _PROTECTION = frozenset({"GUARD", "GUADLTM", "TUTEUR"})
 
@@ -52,11 +61,25 @@ class Representative:
 
 
 @dataclass(frozen=True, slots=True)
+class Grant:
+    """An emergency access that was opened (AR-50): for one person, in one structure, in one session (the id of the
+    token), until `expires_ms`."""
+
+    person: str
+    structure: str
+    session: str
+    purpose: str
+    motive: str
+    expires_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class Standing:
     """One record as the rules see it, at one instant.
 
     `status` is open, closed, suspended, absent or directory; `ins` are `system|value`; `majority_ms` is the instant of
-    the 18th birthday (never, when the date of birth is unknown: what protects minors then applies).
+    the 18th birthday (never, when the date of birth is unknown: what protects minors then applies). `grants` are known
+    for callers who come in an emergency only (`load_grants`).
     """
 
     record_id: str
@@ -73,6 +96,7 @@ class Standing:
     masked_in_emergency: bool = False
     mask_by_default: bool = False
     feeding_opposed: frozenset[str] = frozenset()
+    grants: tuple[Grant, ...] = ()
     matricules: frozenset[str] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -119,7 +143,7 @@ SELECT 'member', r.resource_id, CASE WHEN r.identifier_value <> '' THEN r.identi
 """
 
 
-def load_standing(reader: Rows, record_id: str, now_ms: int) -> Standing:
+def load_standing(reader: Rows, record_id: str, now_ms: int, majority_age: int = MAJORITY_AGE) -> Standing:
     """The standing of a record at `now_ms`, in one statement; `NO_RECORD` when there is none."""
     parts: dict[str, list[tuple]] = {name: [] for name in ("record", "ins", "consent", "related", "team", "member")}
     for part, *values in reader.rows(_QUERY, {"record": record_id}):
@@ -131,18 +155,29 @@ def load_standing(reader: Rows, record_id: str, now_ms: int) -> Standing:
         record_id=record_id,
         status=status,
         ins=frozenset(f"{system}|{value}" for system, value, *_ in parts["ins"]),
-        majority_ms=majority(birth_date),
+        majority_ms=majority(birth_date, majority_age),
         representatives=_representatives(parts["related"]),
-        **_compile(parts["consent"], _teams(parts["team"], parts["member"], now_ms), now_ms),
+        **_compile(parts, now_ms),
     )
 
 
-def majority(birth_date: str | None) -> int:
-    """The first instant (French legal time) at which somebody born on `birth_date` (YYYY[-MM[-DD]]) is surely 18."""
+def load_grants(reader: Rows, record_id: str, person: str, now_ms: int) -> tuple[Grant, ...]:
+    """The emergency accesses of one person to a record that run or ended lately enough for their motive to count."""
+    rows = reader.rows(
+        "SELECT person, structure, session, purpose, motive, expires FROM emergency_grant"
+        " WHERE record_id = :record AND person = :person AND expires > :since",
+        {"record": record_id, "person": person, "since": now_ms - MOTIVE_COUNTS_MS},
+    )
+    return tuple(Grant(*row) for row in rows)
+
+
+def majority(birth_date: str | None, age: int = MAJORITY_AGE) -> int:
+    """The first instant (French legal time) at which somebody born on `birth_date` (YYYY[-MM[-DD]]) is surely of
+    `age`."""
     if not birth_date:
         return _FOR_EVER
     year, month, day = (*(int(part) for part in birth_date.split("-")), 0, 0)[:3]
-    year += MAJORITY_AGE
+    year += age
     if day:
         # Born on 29 February: 18 on 1 March of a common year.
         birthday = date(year, month, day) if (month, day) != (2, 29) or isleap(year) else date(year, 3, 1)
@@ -178,43 +213,58 @@ def _teams(names: list[tuple], members: list[tuple], now_ms: int) -> dict[str, f
     return {name: frozenset(found) for name, found in (by_name | by_id).items()}
 
 
-def _compile(rows: list[tuple], teams: dict[str, frozenset[str]], now_ms: int) -> dict[str, Any]:
-    """Active consents -> the fields of a standing (consent model, section 5)."""
-    mt, blocked, helpers, opposed = set(), set(), set(), set()
+def _compile(parts: dict[str, list[tuple]], now_ms: int) -> dict[str, Any]:
+    """Active consents -> the fields of a standing (consent model, section 5).
+
+    Of two consents in force of one kind about one actor, the refusal wins, whatever their order (TF-026); of two
+    decisions about the record as a whole the latest counts, and on the same instant the refusal.
+    """
+    teams = _teams(parts["team"], parts["member"], now_ms)
+    people = _identifiers(parts["related"])
+    refused: set[tuple[str, str]] = set()
+    named: dict[str, set[str]] = {kind: set() for kind in _ABOUT_AN_ACTOR}
     permits: list[Permit] = []
     preferences: dict[str, str] = {}
-    # Latest decision last, and on the same instant a refusal wins.
-    for kind, decision, actor_kind, actor, low, high, _ in sorted(rows, key=lambda row: (row[6], row[1] == "deny")):
+    for kind, decision, actor_kind, actor, low, high, _ in sorted(
+        parts["consent"], key=lambda row: (row[6], row[1] == "deny")
+    ):
         start, end = low or 0, high or _FOR_EVER
-        if kind in ("AUTORISATION", "EQUIPE"):
-            if decision == "permit" and actor and now_ms >= start:
-                permits.append(
-                    Permit(actor_kind, actor, start, end, teams.get(actor.removeprefix("CareTeam/"), frozenset()))
-                )
+        in_force = start <= now_ms < end
+        if kind in ("AUTORISATION", "EQUIPE") and decision == "permit" and actor and now_ms >= start:
+            members = teams.get(actor.removeprefix("CareTeam/"), frozenset())
+            permits.append(Permit(actor_kind, actor, start, end, members))
+        elif not in_force:
             continue
-        if not start <= now_ms < end:
-            continue
-        if kind == "MEDECIN_TRAITANT" and decision == "permit" and actor_kind == "Practitioner":
-            mt.add(actor)
-        elif kind == "BLOCAGE" and decision == "deny" and actor:
-            blocked.add(actor)
-        elif kind == "OPPOSITION_ALIMENTATION" and decision == "deny" and actor:
-            opposed.add(actor)
-        elif kind == "DELEGATION" and decision == "permit" and actor:
-            helpers.add(actor)
+        elif kind in named and decision == _ABOUT_AN_ACTOR[kind] and actor:
+            named[kind] |= people.get(actor, {actor}) if kind == "DELEGATION" else {actor}
+        elif actor:
+            refused.add((kind, actor))
         else:
             preferences[kind] = decision
     break_glass = preferences.get("URGENCE_BTG", "permit") == "permit"
     centre_15 = preferences.get("URGENCE_SAMU", "permit") == "permit"
+    withdrawn = {kind: {actor for one, actor in refused if one == kind} for kind in (*named, "AUTORISATION", "EQUIPE")}
+    given_back = withdrawn["AUTORISATION"] | withdrawn["EQUIPE"]
     return {
-        "treating_physicians": frozenset(mt),
-        "permits": tuple(permits),
-        "blocked": frozenset(blocked),
-        "helpers": frozenset(helpers),
-        "feeding_opposed": frozenset(opposed),
+        "treating_physicians": frozenset(named["MEDECIN_TRAITANT"] - withdrawn["MEDECIN_TRAITANT"]),
+        "permits": tuple(permit for permit in permits if permit.actor not in given_back),
+        "blocked": frozenset(named["BLOCAGE"]),
+        "helpers": frozenset(named["DELEGATION"]).difference(
+            *(people.get(actor, {actor}) for actor in withdrawn["DELEGATION"])
+        ),
+        "feeding_opposed": frozenset(named["OPPOSITION_ALIMENTATION"]),
         "break_glass": break_glass,
         "centre_15": centre_15,
         # AR-56: forced to deny when both emergency accesses are refused.
         "masked_in_emergency": preferences.get("URGENCE_MASQUES") == "permit" and (break_glass or centre_15),
         "mask_by_default": preferences.get("MASQUAGE_DEFAUT") == "deny",
     }
+
+
+def _identifiers(related: list[tuple]) -> dict[str, set[str]]:
+    """The national identifiers of the people around the patient, by the id of their RelatedPerson."""
+    found: dict[str, set[str]] = {}
+    for person, parameter, code, *_ in related:
+        if parameter == "identifier":
+            found.setdefault(person, set()).add(code)
+    return found

@@ -12,7 +12,7 @@ from typing import Any
 
 import pybase64
 
-from dmp_fhir.canonicals import MHD_LIST_TYPES
+from dmp_fhir.canonicals import MHD_LIST_TYPES, URI
 from dmp_fhir.outcome import Issue, error
 from dmp_fhir.profiles.content import content_issues, fhir_document_issues
 
@@ -40,6 +40,17 @@ class SubmittedFolder:
     entry: int
     method: str
     url: str
+    if_match: str | None = None
+
+
+@dataclass(slots=True)
+class SubmittedPatch:
+    """A PATCH entry: the replaced document says again that it is superseded."""
+
+    entry: int
+    url: str
+    parameters: Tree
+    if_match: str | None = None
 
 
 @dataclass(slots=True)
@@ -51,7 +62,7 @@ class Submission:
     set_entry: int | None
     documents: list[SubmittedDocument] = field(default_factory=list)
     folders: list[SubmittedFolder] = field(default_factory=list)
-    patches: list[tuple[int, str, Tree]] = field(default_factory=list)
+    patches: list[SubmittedPatch] = field(default_factory=list)
     patients: list[tuple[int, str, Tree]] = field(default_factory=list)
     entry_count: int = 0
     issues: list[Issue] = field(default_factory=list)
@@ -174,10 +185,12 @@ class _Reading:
         elif kind == "List" and list_kind(resource) == "folder":
             self._require_method(n, "POST", "PUT")
             submission.folders.append(
-                SubmittedFolder(resource, url, n, request.get("method", ""), request.get("url", ""))
+                SubmittedFolder(
+                    resource, url, n, request.get("method", ""), request.get("url", ""), request.get("ifMatch")
+                )
             )
         elif kind == "Parameters" and request.get("method") == "PATCH":
-            submission.patches.append((n, request.get("url", ""), resource))
+            submission.patches.append(SubmittedPatch(n, request.get("url", ""), resource, request.get("ifMatch")))
         elif kind == "Patient" or (kind is None and request.get("url", "").startswith("Patient")):
             self._require_method(n, "GET", "POST", "PUT")
             submission.patients.append((n, url, resource))
@@ -283,20 +296,36 @@ class _Reading:
                 )
 
     def _check_unique_ids(self, submission: Submission) -> None:
-        seen: set[tuple[str, str]] = set()
+        """uniqueIds and entryUUIDs of the lot are all different (TF-185)."""
+        place = f"Bundle.entry[{submission.set_entry}].resource.identifier"
+        identifiers = [(place, each) for each in _usual(submission.set_tree)]
+        for folder in submission.folders:
+            identifiers += [(f"Bundle.entry[{folder.entry}].resource.identifier", each) for each in _usual(folder.tree)]
         for document in submission.documents:
-            identifier = document.tree.get("masterIdentifier", {})
-            key = (identifier.get("system", ""), identifier.get("value", ""))
+            place = f"Bundle.entry[{document.entry}].resource"
+            identifiers.append((f"{place}.masterIdentifier", document.tree.get("masterIdentifier", {})))
+            entry_uuids = [each for each in document.tree.get("identifier", []) if each.get("use") == "official"]
+            identifiers += [(f"{place}.identifier", each) for each in entry_uuids]
+        seen: set[tuple[str, str]] = set()
+        for expression, identifier in identifiers:
+            # `urn:ietf:rfc:3986` only says that the value is a URI.
+            system = identifier.get("system", "")
+            key = ("" if system == URI else system, identifier.get("value", ""))
             if key[1] and key in seen:
                 self.refuse(
                     "duplicate",
-                    "Deux fiches du lot portent le même identifiant unique.",
-                    "Two DocumentReferences of the lot carry the same unique id.",
-                    f"Bundle.entry[{document.entry}].resource.masterIdentifier",
+                    "Deux ressources du lot portent le même identifiant unique.",
+                    "Two resources of the lot carry the same unique id.",
+                    expression,
                     "LOT-14",
                     "XDSRegistryDuplicateUniqueIdInMessage",
                 )
             seen.add(key)
+
+
+def _usual(tree: Tree) -> list[Tree]:
+    """The uniqueId of a submission set or folder."""
+    return [each for each in tree.get("identifier", []) if each.get("use") == "usual"]
 
 
 def decode(data: str) -> bytes:

@@ -19,6 +19,7 @@ from dmp_fhir.canonicals import (
 from dmp_fhir.identity.identifiers import professional_id, structure_id
 from dmp_fhir.outcome import refuse
 from dmp_fhir.profiles.primitives import date_interval
+from dmp_fhir.profiles.terminology import type_is_known
 from dmp_fhir.registry.search.values import literal
 
 Tree = dict[str, Any]
@@ -51,6 +52,7 @@ def document_columns(tree: Tree) -> dict[str, Any]:
         "hidden_representatives": HIDE_REPRESENTATIVES in labels,
         "type_system": coding.get("system"),
         "type_code": coding["code"][:64] if "code" in coding else None,
+        "type_unknown": not type_is_known(coding.get("system", ""), coding.get("code", "")),
         "title": attachment.get("title"),
         **_interval("date", tree.get("date")),
         **_interval("creation", attachment.get("creation")),

@@ -41,7 +41,7 @@ def stored_document(reader: Reader, record_id: str, document_id: str) -> StoredD
     key = {"record_id": record_id, "id": document_id}
     row = reader.row(
         "SELECT version, last_updated, submission_set_id, replaced_by, type_system, type_code, status, archived,"
-        " masked_professionals, hidden_patient, hidden_representatives, created"
+        " masked_professionals, hidden_patient, hidden_representatives, created, type_unknown"
         " FROM document WHERE record_id = :record_id AND id = :id",
         key,
     )
@@ -53,7 +53,8 @@ def stored_document(reader: Reader, record_id: str, document_id: str) -> StoredD
             "SELECT kind, identifier FROM document_author WHERE record_id = :record_id AND document_id = :id", key
         )
     ]
-    facts = document_facts(row[4], row[5], row[6], bool(row[7]), tuple(map(bool, row[8:11])), authors, row[11])
+    masks = tuple(map(bool, row[8:11]))
+    facts = document_facts(row[4], row[5], row[6], bool(row[7]), masks, authors, row[11], bool(row[12]))
     return StoredDocument(record_id, document_id, row[0], row[1], row[2], row[3], facts)
 
 
@@ -65,6 +66,7 @@ def document_facts(
     masks: tuple[bool, ...],
     authors: Iterable[Author],
     deposited: int,
+    type_unknown: bool = False,
 ) -> DocumentFacts:
     by_kind: dict[str, set[str]] = {"person": set(), "structure": set(), "patient": set(), "system": set()}
     for kind, identifier in authors:
@@ -79,7 +81,9 @@ def document_facts(
         author_persons=frozenset(by_kind["person"]),
         author_structures=frozenset(by_kind["structure"]),
         author_patients=frozenset(by_kind["patient"]),
+        author_systems=frozenset(by_kind["system"]),
         deposited_ms=deposited,
+        type_unknown=type_unknown,
     )
 
 

@@ -43,10 +43,13 @@ def canonical_bytes(value: Any) -> bytes:
     return orjson.dumps(value, option=orjson.OPT_SORT_KEYS, default=str)
 
 
+_NESTED = frozenset({dict, list})
+
+
 def _without_local_addresses(value: Any) -> Any:
     if isinstance(value, dict):
         return {
-            name: _without_local_addresses(each)
+            name: _without_local_addresses(each) if type(each) in _NESTED else each
             for name, each in value.items()
             if not (name == "reference" and isinstance(each, str) and each.startswith("urn:uuid:"))
         }

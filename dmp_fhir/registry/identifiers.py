@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from dmp_fhir.canonicals import URI
+from dmp_fhir.canonicals import IDNPS, IDNST, URI
 from dmp_fhir.store.database import Reader, Transaction
 
 UNIQUE_ID = "uniqueId"
+# Who the directory knows once: their national identifier has one owner.
+_NATIONAL = {"Practitioner": IDNPS, "Organization": IDNST}
 
 
 class Owner(NamedTuple):
@@ -50,3 +52,18 @@ def claim(tx: Transaction, scope: str, key: str, owner: Owner) -> None:
             "fingerprint": owner.fingerprint,
         },
     )
+
+
+def release(tx: Transaction, scope: str, resource_id: str, key: str | None = None) -> None:
+    """Give up one identifier that a resource owns in a scope, or all of them."""
+    tx.execute(
+        "DELETE FROM unique_identifier WHERE scope = :scope AND resource_id = :id"
+        + (" AND value = :value" if key else ""),
+        {"scope": scope, "id": resource_id} | ({"value": key} if key else {}),
+    )
+
+
+def national_keys(tree: dict[str, Any]) -> set[str]:
+    """The identifiers by which the directory knows somebody once."""
+    system = _NATIONAL.get(tree["resourceType"])
+    return {key for each in tree.get("identifier", []) if each.get("system") == system and (key := key_of(each))}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from dmp_fhir.policy.predicate import Predicate
+from dmp_fhir.policy.second_look import columns as deciding_columns
 from dmp_fhir.profiles.content import sha1
 from dmp_fhir.registry.versions import settle
 from dmp_fhir.store.database import Reader, Transaction
@@ -55,14 +56,18 @@ def visible_payload(
     reader: Reader, record_id: str, resource_type: str, payload_id: str, predicate: Predicate
 ) -> Payload | None:
     """A payload, if its document may be seen: it has no rights of its own (engineering decision 5)."""
+    again = predicate.again
     row = reader.row(
         "SELECT p.id, p.resource_type, p.document_id, p.content_type, p.size, p.sha256, p.created, d.version"
-        " FROM payload p JOIN document d ON d.record_id = p.record_id AND d.id = p.document_id"
+        + (f", {deciding_columns('d')}" if again else "")
+        + " FROM payload p JOIN document d ON d.record_id = p.record_id AND d.id = p.document_id"
         " WHERE p.record_id = :record_id AND p.id = :payload_id AND p.resource_type = :resource_type"
         f" AND ({predicate.sql})",
         {"record_id": record_id, "payload_id": payload_id, "resource_type": resource_type} | dict(predicate.params),
     )
-    return Payload(*row) if row else None
+    if row and again:
+        again.check(reader, record_id, row[2], row[8:])
+    return Payload(*row[:8]) if row else None
 
 
 def payload_of(reader: Reader, record_id: str, document_id: str) -> Payload | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import parse_qsl
 
 from dmp_fhir.canonicals import INS_SYSTEMS
 from dmp_fhir.outcome import refuse
@@ -11,6 +10,7 @@ from dmp_fhir.registry.search.query import PatientById, PatientByIdentifier
 from dmp_fhir.registry.shelves import put_new, put_next
 from dmp_fhir.registry.versions import Found
 from dmp_fhir.store.database import Reader, Transaction
+from dmp_fhir.wire.queries import query_pairs
 
 Tree = dict[str, Any]
 Designator = PatientById | PatientByIdentifier
@@ -43,7 +43,7 @@ def designator_of(reference: Tree, base_url: str) -> Designator | None:
     if text.startswith("Patient/"):
         return PatientById(text.removeprefix("Patient/").partition("/_history/")[0])
     if text.startswith("Patient?"):
-        wanted = dict(parse_qsl(text.removeprefix("Patient?")))
+        wanted = dict(query_pairs(text.removeprefix("Patient?")) or ())
         system, bar, value = wanted.get("identifier", "").partition("|")
         if wanted.keys() == {"identifier"} and bar and value:
             return PatientByIdentifier(system, value)

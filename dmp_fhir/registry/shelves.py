@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dmp_fhir.policy.predicate import Predicate
+from dmp_fhir.policy.second_look import columns as deciding_columns
 from dmp_fhir.registry.columns import (
     consent_columns,
     document_columns,
@@ -99,17 +100,21 @@ def put_next(
 def current(
     reader: Reader, record_id: str, resource_type: str, resource_id: str, predicate: Predicate | None = None
 ) -> Found | None:
-    """The current version of a resource, if the predicate lets it be seen."""
+    """The current version of a resource, if the predicate lets it be seen; a document is then decided again."""
     shelf = SHELVES[resource_type]
+    again = predicate.again if predicate else None
     key = shelf.key(record_id, resource_type, resource_id)
     row = reader.row(
         f"SELECT {shelf.alias}.version, v.last_updated, v.body, v.method"
-        f" FROM {shelf.table} {shelf.alias} JOIN resource_version v ON v.record_id = :home"
+        + (f", {deciding_columns(shelf.alias)}" if again else "")
+        + f" FROM {shelf.table} {shelf.alias} JOIN resource_version v ON v.record_id = :home"
         f" AND v.resource_type = :type AND v.resource_id = {shelf.alias}.id AND v.version = {shelf.alias}.version"
         f" WHERE {' AND '.join(f'{shelf.alias}.{name} = :{name}' for name in key)}"
         + (f" AND ({predicate.sql})" if predicate else ""),
         key | {"home": record_id, "type": resource_type} | (dict(predicate.params) if predicate else {}),
     )
+    if row and again:
+        again.check(reader, record_id, resource_id, row[4:])
     return Found(resource_type, resource_id, row[0], row[1], unpack(row[2]), row[3]) if row else None
 
 

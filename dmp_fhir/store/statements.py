@@ -8,6 +8,10 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from typing import Any
+
+from sqlalchemy import BigInteger, Boolean, Integer, LargeBinary, String
+from sqlalchemy.types import TypeEngine
 
 from dmp_fhir.store.tables import metadata
 
@@ -40,3 +44,27 @@ def insert_into(table: str, columns: tuple[str, ...]) -> str:
     names = ", ".join(f'"{known[column].name}"' for column in columns)
     values = ", ".join(f":{column}" for column in columns)
     return f'INSERT INTO "{table}" ({names}) VALUES ({values})'
+
+
+# The arrays in which many rows travel to PostgreSQL at once, by the type of the column.
+_ARRAYS: tuple[tuple[type[TypeEngine[Any]], str], ...] = (
+    (BigInteger, "bigint[]"),
+    (Integer, "integer[]"),
+    (Boolean, "boolean[]"),
+    (LargeBinary, "bytea[]"),
+    (String, "text[]"),
+)
+
+
+@lru_cache(maxsize=1024)
+def insert_arrays_into(table: str, columns: tuple[str, ...]) -> str:
+    """`INSERT` of many rows in one PostgreSQL statement, whatever their number: each parameter is the array of the
+    values of one column. KeyError as `insert_into`."""
+    known = metadata.tables[table].c
+    names = ", ".join(f'"{known[column].name}"' for column in columns)
+    arrays = ", ".join(f"%({column})s::{_array(known[column].type)}" for column in columns)
+    return f'INSERT INTO "{table}" ({names}) SELECT * FROM unnest({arrays})'
+
+
+def _array(kind: TypeEngine[Any]) -> str:
+    return next(array for each, array in _ARRAYS if isinstance(kind, each))

@@ -24,6 +24,8 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    and_,
+    false,
 )
 from sqlalchemy.schema import SchemaItem
 
@@ -153,9 +155,23 @@ document = _owned_by_record(
     _instant("end_high", nullable=True),
     Column("submission_set_id", String(64)),
     Column("replaced_by", String(64)),
+    # The type is in none of the lists that the habilitation matrix is about (D10): the matrix opens it to nobody.
+    Column(
+        "type_unknown",
+        Boolean(create_constraint=True, name="type_unknown_is_boolean"),
+        nullable=False,
+        server_default=false(),
+    ),
     CheckConstraint("status IN ('current', 'superseded', 'entered-in-error')", name="document_status"),
 )
 Index("document_by_change", document.c.record_id, document.c.last_updated)
+# What awaits an announcement, for the notices at 14 days and the automatic lift (AR-63, AR-64).
+Index(
+    "document_awaiting_announcement",
+    document.c.created,
+    sqlite_where=document.c.hidden_patient,
+    postgresql_where=document.c.hidden_patient,
+)
 
 # Who may act as author of a document (AR-59, AR-70): national ids of persons, or of structures when no person is named.
 document_author = _owned_by_record(
@@ -232,6 +248,74 @@ consent = _owned_by_record(
     _instant("period_low", nullable=True),
     _instant("period_high", nullable=True),
     CheckConstraint("decision IN ('permit', 'deny')", name="consent_decision"),
+)
+# How many records a helper follows (AR-85).
+Index(
+    "consent_by_helper",
+    consent.c.actor_id,
+    sqlite_where=consent.c.kind == "DELEGATION",
+    postgresql_where=consent.c.kind == "DELEGATION",
+)
+
+# Emergency accesses, opened for one person in one structure and one session (AR-50); `review` when the privacy officer
+# has to look at it, `reviewed` when they did (AR-51).
+emergency_grant = _owned_by_record(
+    "emergency_grant",
+    Column("person", String(64), nullable=False),
+    Column("structure", String(64), nullable=False),
+    Column("session", String(256), nullable=False),
+    Column("id", String(64), nullable=False),
+    Column("purpose", String(20), nullable=False),
+    _text("person_name"),
+    _text("motive"),
+    _instant("granted"),
+    _instant("expires"),
+    _flag("review"),
+    _instant("reviewed", nullable=True),
+    _text("reviewer", nullable=True),
+    _text("finding", nullable=True),
+    key=("record_id", "person", "structure", "session"),
+)
+Index(
+    "emergency_grant_to_review",
+    emergency_grant.c.granted,
+    sqlite_where=and_(emergency_grant.c.review, emergency_grant.c.reviewed.is_(None)),
+    postgresql_where=and_(emergency_grant.c.review, emergency_grant.c.reviewed.is_(None)),
+)
+
+# Messages to send (notify/): written with the act they tell about. `topic` makes one message of what must be told once.
+notification = _owned_by_record(
+    "notification",
+    Column("topic", String(128), nullable=False),
+    Column("recipient_kind", String(20), nullable=False),
+    Column("recipient_id", String(64), nullable=False),
+    Column("id", String(64), nullable=False),
+    Column("kind", String(24), nullable=False),
+    _instant("created"),
+    _instant("sent", nullable=True),
+    CheckConstraint(
+        "recipient_kind IN ('patient', 'representative', 'treating_physician')", name="notification_recipient"
+    ),
+    key=("record_id", "topic", "recipient_kind", "recipient_id"),
+)
+Index(
+    "notification_to_send",
+    notification.c.created,
+    sqlite_where=notification.c.sent.is_(None),
+    postgresql_where=notification.c.sent.is_(None),
+)
+
+# What happened to a record as a whole (AR-08 to AR-12): since when it is closed or suspended, whether its erasure was
+# asked for, and when it was erased. The only row that an erased record keeps, besides its trace.
+record_state = Table(
+    "record_state",
+    metadata,
+    Column("record_id", String(64), primary_key=True),
+    _instant("closed", nullable=True),
+    _instant("suspended", nullable=True),
+    _instant("erasure_asked", nullable=True),
+    _instant("erased", nullable=True),
+    sqlite_with_rowid=False,
 )
 
 # --- people and organisations: the directory, and those around a patient ---------------------------------------------

@@ -1,4 +1,5 @@
-"""How much a body may hold (threats, area C). A breach is 413 `too-long` for sizes, 400 `structure` for shapes."""
+"""How much a body may hold (threats, area C). A breach is 413 `too-long` for sizes, 413 `too-costly`
+for the entries of a Bundle, 400 `structure` for shapes."""
 
 from __future__ import annotations
 
@@ -51,4 +52,11 @@ def check_entries(tree: dict[str, Any], limits: Limits) -> None:
     """A Bundle has at most `entries` entries."""
     entries = tree.get("entry") if tree.get("resourceType") == "Bundle" else None
     if type(entries) is list and len(entries) > limits.entries:
-        too_long(f"Bundle.entry: {len(entries)}", str(limits.entries))
+        refuse(
+            413,
+            "too-costly",
+            f"Un Bundle contient au plus {limits.entries} entrées, celui-ci {len(entries)} : découpez l'envoi.",
+            f"A Bundle holds at most {limits.entries} entries, this one {len(entries)}: send it in smaller parts.",
+            expression="Bundle.entry",
+            rule="TF-199",
+        )

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from typing import NoReturn
 
 from dmp_fhir.outcome import refuse
@@ -175,6 +176,12 @@ def _unsupported(fr: str, en: str, rule: str = "TF-111", headers: tuple[tuple[st
 
 def response_format(asked: str | None, accept: str | None) -> Format:
     """The format of the answer: `_format`, then `Accept`, JSON when neither chooses. Refuses with 406 if none fits."""
+    if len(asked or "") + len(accept or "") <= _REMEMBERED:
+        return _remembered_format(asked, accept)
+    return _chosen_format(asked, accept)
+
+
+def _chosen_format(asked: str | None, accept: str | None) -> Format:
     if asked is not None and asked.strip():
         kind = media_type(asked)
         name = asked.split(";")[0].strip().lower() if kind is None else kind.name
@@ -189,6 +196,11 @@ def response_format(asked: str | None, accept: str | None) -> Format:
     if best is None or best[0] <= 0.0:
         _not_acceptable()
     return best[2]
+
+
+# Clients repeat their headers. What is long is worked out again, so that nobody fills the memory with it.
+_REMEMBERED = 200
+_remembered_format = lru_cache(maxsize=1024)(_chosen_format)
 
 
 def document_format(asked: str | None, accept: str | None) -> Format | None:

@@ -75,7 +75,7 @@ def _addition(element: etree._Element, selector: str, where: str) -> Change:
 
 def _check_prefixes(element: etree._Element, selector: str, where: str) -> None:
     """A prefix of the selector must stand for the FHIR namespace; none at all is understood as FHIR too."""
-    for prefix in re.findall(r"(?:^|/)([A-Za-z][A-Za-z0-9_-]*):", re.sub(r"\[[^\]]*\]", "", selector)):
+    for prefix in re.findall(r"(?:^|/)([A-Za-z][A-Za-z0-9_-]*):", re.sub(r"\[[^\[\]]*\]", "", selector)):
         if element.nsmap.get(prefix) != FHIR:
             fr = f"le préfixe « {prefix[:20]} » doit désigner {FHIR}."
             malformed(fr, f"the prefix '{prefix[:20]}' must stand for {FHIR}.", where)

@@ -67,8 +67,8 @@ def wrong(context: AccessContext, action: Action, standing: Standing, document: 
             return None if context.structure in document.author_structures else "only the same structure deletes"
         if professional and not mine(context, document):
             return "only the author deletes"
-        if not professional and context.actor_id not in document.author_patients:
-            return "the patient deletes only their own documents"
+        if not professional and (document.author_persons or not document.author_patients):
+            return "the side of the patient deletes only what came from it"
     return None
 
 

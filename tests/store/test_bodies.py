@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import threading
+from pathlib import Path
 
 import pytest
 import zstandard
@@ -80,3 +81,16 @@ def test_threads_do_not_share_their_tools() -> None:
     for thread in threads:
         thread.join()
     assert wrong == []
+
+
+def test_bodies_packed_without_a_dictionary_stay_readable() -> None:
+    frame = zstandard.ZstdCompressor(write_checksum=True).compress(b'{"resourceType":"List"}')
+    assert unpack(frame) == b'{"resourceType":"List"}'
+
+
+def test_the_shipped_dictionary_knows_what_document_references_look_like() -> None:
+    bundle = json.loads((Path(__file__).parents[2] / "fixtures" / "tour" / "publish.json").read_bytes())
+    body = json.dumps(bundle["entry"][1]["resource"], ensure_ascii=False, separators=(",", ":")).encode()
+    frame = pack(body)
+    assert unpack(frame) == body
+    assert len(frame) * 8 < len(body)

@@ -52,9 +52,9 @@ def _die_with_parent() -> None:
 
 
 class PostgresServer:
-    """Starts when built; `stop()` ends it and removes its folder."""
+    """Starts when built; `stop()` ends it and removes its folder. `settings` are of postgresql.conf."""
 
-    def __init__(self) -> None:
+    def __init__(self, settings: dict[str, str] = SETTINGS) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="dmp-pg-"))
         self._user: dict[str, str | int | list[str]] = {}
         if os.getuid() == 0:
@@ -65,9 +65,9 @@ class PostgresServer:
         data = self.folder / "data"
         self._run("initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync", "-N")
         self._log = (self.folder / "log").open("wb")
-        settings = [part for name, value in SETTINGS.items() for part in ("-c", f"{name}={value}")]
+        options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         self._process = subprocess.Popen(
-            [self._binaries / "postgres", "-D", data, "-k", self.folder, *settings],
+            [self._binaries / "postgres", "-D", data, "-k", self.folder, *options],
             stdout=self._log,
             stderr=self._log,
             cwd=self.folder,
@@ -76,6 +76,10 @@ class PostgresServer:
             **self._user,
         )
         self._wait_until_ready()
+
+    @property
+    def process(self) -> int:
+        return self._process.pid
 
     def url(self, database: str) -> str:
         return f"postgresql://postgres@/{database}?host={self.folder}"

@@ -116,7 +116,7 @@ def postgres_world(
     return folder
 
 
-def _copy_of_world(request: pytest.FixtureRequest, dialect: str, folder: Path) -> Iterator[str]:
+def copy_of_world(request: pytest.FixtureRequest, dialect: str, folder: Path) -> Iterator[str]:
     """A copy of the world with its documents in `folder`; its database's address."""
     world: Path = request.getfixturevalue("sqlite_world" if dialect == "sqlite" else "postgres_world")
     # Documents are never changed, so a link is as good as a copy.
@@ -145,7 +145,7 @@ def data_folder(tmp_path: Path, key_folder: Path) -> Path:
 @pytest.fixture(params=DIALECTS)
 def seeded_url(request: pytest.FixtureRequest, data_folder: Path) -> Iterator[str]:
     """A database with the demonstration world in it; the documents are in `data_folder`."""
-    yield from _copy_of_world(request, request.param, data_folder)
+    yield from copy_of_world(request, request.param, data_folder)
 
 
 @pytest.fixture
@@ -238,7 +238,7 @@ def live_server(
     """A server process on a copy of the demonstration world, one per module and database."""
     folder = tmp_path_factory.mktemp("live")
     shutil.copytree(key_folder, folder / "keys")
-    copy = _copy_of_world(request, request.param, folder)
+    copy = copy_of_world(request, request.param, folder)
     server = start_server(folder, next(copy))
     yield server
     stop_server(server)

@@ -28,6 +28,11 @@ def _indirect(asked: Asked) -> bool:
     return asked.context.actor_category in PROFESSIONALS and asked.context.auth_mode not in ("CPS", "AIR")
 
 
+def _may_not_change_visibility(asked: Asked) -> bool:
+    modes = ("CPS", "AIR") if asked.settings.indirect_visibility else ("CPS",)
+    return asked.context.actor_category in PROFESSIONALS and asked.context.auth_mode not in modes
+
+
 AUTHENTICATION = (
     _feeder_only(
         "STRUCTURE",
@@ -61,7 +66,7 @@ AUTHENTICATION = (
         fr="Changer la visibilité d'un document demande une authentification directe (CPS, e-CPS, Pro Santé Connect).",
         en="Changing the visibility of a document needs direct authentication (CPS, e-CPS, Pro Santé Connect).",
         actions=VISIBILITY,
-        when=lambda asked: asked.context.actor_category in PROFESSIONALS and asked.context.auth_mode != "CPS",
+        when=_may_not_change_visibility,
         reason="AUTH_MODE_INSUFFISANT",
         public=True,
         also=("D21",),
@@ -87,7 +92,18 @@ AUTHENTICATION = (
         fr="La connexion secrète n'existe que pour les mineurs.",
         en="Secret connection only exists for minors.",
         actions=_LOOKING | VISIBILITY | CONSENT_ACTS | FEEDING,
-        when=lambda asked: asked.context.secret and asked.standing.adult(asked.now_ms),
+        when=lambda asked: asked.context.secret and (asked.standing.adult(asked.now_ms) or not asked.settings.minors),
         reason="SECRET_MAJEUR",
+    ),
+    Rule(
+        id="AR-89",
+        effect=Effect.DENY,
+        source="CSP L1111-17 III; CE 490409",
+        fr="L'accès des professionnels du social et du médico-social n'est pas ouvert dans ce registre.",
+        en="Access by social and medico-social professionals is not open in this registry.",
+        actions=_LOOKING | VISIBILITY | CONSENT_ACTS,
+        when=lambda asked: asked.context.actor_category == "PS_ROLE" and not asked.settings.role_professionals,
+        reason="ACTEUR_NON_HABILITE",
+        public=True,
     ),
 )

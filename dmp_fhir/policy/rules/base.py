@@ -10,25 +10,13 @@ from dmp_fhir.identity.context import AccessContext
 from dmp_fhir.policy.actions import Action
 from dmp_fhir.policy.algebra import Condition
 from dmp_fhir.policy.facts import ConsentTarget, DocumentFacts
+from dmp_fhir.policy.settings import DEFAULT_SETTINGS, PolicySettings
 from dmp_fhir.policy.standing import Standing
 
 
 class Effect(StrEnum):
     PERMIT = "permit"
     DENY = "deny"
-
-
-@dataclass(frozen=True, slots=True)
-class PolicySettings:
-    """What an operator may want otherwise (docs/decisions).
-
-    `treating_physician_syntheses`: only the treating physician deposits the synthèse médicale (AR-39, D19).
-    """
-
-    treating_physician_syntheses: bool = True
-
-
-DEFAULT_SETTINGS = PolicySettings()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """Who may decide what about the record: authorisations, blocks, treating physician, preferences, closure.
 
-AR-09, AR-11, AR-22, AR-27, AR-28, AR-36, AR-37, AR-43, AR-48, AR-56, AR-84. First match wins; nothing permits by
+AR-09, AR-11, AR-22, AR-27, AR-28, AR-36, AR-37, AR-43, AR-48, AR-56, AR-84, AR-85. First match wins; nothing permits by
 default."""
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from dmp_fhir.policy.actions import CONSENT_ACTS, Action
 from dmp_fhir.policy.relation import PERMITS, PHYSICIAN, PROFESSIONALS, Relation, is_treating, relation_of
 from dmp_fhir.policy.rules.base import Asked, Effect, Rule
 
+MOST_HELPERS = 3
+MOST_FOLLOWED = 5
 _DECIDING = frozenset({Relation.SELF, Relation.REPRESENTATIVE})
 
 
@@ -56,6 +58,14 @@ def _incoherent(asked: Asked) -> bool:
     )
 
 
+def _too_many_helpers(asked: Asked) -> bool:
+    target = asked.target
+    if target is None or target.ended or target.decision != "permit":
+        return False
+    others = asked.standing.helpers - {target.actor_id}
+    return len(others) >= MOST_HELPERS or target.followed >= MOST_FOLLOWED
+
+
 def _permit(rule: str, source: str, fr: str, en: str, actions: set[Action], when: object, *also: str) -> Rule:
     return Rule(rule, Effect.PERMIT, source, fr, en, frozenset(actions), when, also=also)  # type: ignore[arg-type]
 
@@ -84,6 +94,28 @@ CONSENTS = (
         "Opening masked documents to emergencies supposes accepting at least one emergency access.",
         {Action.PREF_EMERGENCY},
         lambda asked: _decides(asked) and _incoherent(asked),
+    ),
+    _deny(
+        "AR-85",
+        "Mon espace santé",
+        "NOMBRE_AIDANTS",
+        f"Un patient a au plus {MOST_HELPERS} aidants, un aidant suit au plus {MOST_FOLLOWED} profils.",
+        f"A patient has at most {MOST_HELPERS} helpers, a helper follows at most {MOST_FOLLOWED} profiles.",
+        {Action.DELEGATE},
+        lambda asked: _decides(asked) and _too_many_helpers(asked),
+    ),
+    _deny(
+        "AR-43",
+        "Mon espace santé",
+        "ACTEUR_BLOQUE",
+        "Ce professionnel ou cette structure est bloqué : débloquez d'abord, rien n'est rétabli au déblocage.",
+        "This professional or structure is blocked: unblock first; unblocking restores nothing.",
+        {Action.AUTH_ADD, Action.MT_DECLARE},
+        lambda asked: (
+            (_decides(asked) or _treats(asked))
+            and asked.target is not None
+            and asked.target.actor_id in asked.standing.blocked
+        ),
     ),
     _permit(
         "AR-43",

@@ -1,12 +1,14 @@
-"""Stage 4: feeding, and an author's own documents (AR-39, AR-42, AR-69 to AR-76, AR-93, AR-94).
+"""Stage 4: feeding, and an author's own documents (AR-32 to AR-34, AR-39, AR-42, AR-69 to AR-76, AR-93, AR-94).
 
 Feeding needs no authorisation and is not stopped by a block. Patients and those around them feed within their relation.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from dmp_fhir.policy.actions import DEPOSIT, OWN_DOCUMENT, Action
-from dmp_fhir.policy.relation import FEEDERS, PATIENT_SIDE, PROFESSIONALS, is_treating
+from dmp_fhir.policy.relation import FEEDERS, PATIENT_SIDE, PHYSICIAN, PROFESSIONALS, is_treating, valid_permit
 from dmp_fhir.policy.rules.base import Asked, Effect, Rule
 
 PATIENT_TYPES = frozenset({f"DOCPAT{n:02d}" for n in range(1, 10)} | {"EXPPAT_1", "EXPPAT_2", "EXPPAT_3", "74465-6"})
@@ -37,7 +39,63 @@ def _reserved_to_insurance(asked: Asked) -> bool:
     return (_type(asked) in REIMBURSEMENT_TYPES) != (asked.context.actor_category == "AM_SYSTEM")
 
 
+def _may_write_synthesis(asked: Asked) -> bool:
+    context, author = asked.context, asked.settings.synthesis_author
+    if is_treating(context, asked.standing) or author == "any":
+        return True
+    return author == "physician" and context.actor_category == "PS" and context.profession == PHYSICIAN
+
+
+def _needs_agreement(*contexts: str) -> Callable[[Asked], bool]:
+    """A professional in one of these contexts, without an authorisation that counts there."""
+
+    def applies(asked: Asked) -> bool:
+        context = asked.context
+        return (
+            context.actor_category in PROFESSIONALS
+            and context.practice_context in contexts
+            and not is_treating(context, asked.standing)
+            and valid_permit(context, asked.standing, asked.now_ms) is None
+        )
+
+    return applies
+
+
+def _agreement(rule: str, source: str, fr: str, en: str, context: str) -> Rule:
+    return Rule(
+        id=rule,
+        effect=Effect.DENY,
+        source=source,
+        fr=fr,
+        en=en,
+        actions=DEPOSIT,
+        when=_needs_agreement(context),
+        reason="AUTORISATION_ABSENTE",
+    )
+
+
 DEPOSIT_REFUSALS = (
+    _agreement(
+        "AR-33",
+        "CSP L1111-17 IV",
+        "Le médecin du travail n'alimente le dossier qu'avec l'autorisation expresse du travailleur.",
+        "The occupational physician feeds the record only with the express authorisation of the worker.",
+        "MEDECINE_TRAVAIL",
+    ),
+    _agreement(
+        "AR-34",
+        "CSP L1111-17 V",
+        "Le médecin de sapeurs-pompiers n'alimente le dossier qu'avec l'autorisation expresse de la personne.",
+        "The fire-service physician feeds the record only with the express authorisation of the person.",
+        "SAPEUR_POMPIER",
+    ),
+    _agreement(
+        "AR-32",
+        "CSP L1111-18",
+        "Le médecin de PMI alimente le dossier avec une autorisation, ou comme membre de l'équipe de soins.",
+        "The PMI physician feeds the record with an authorisation, or as a member of the care team.",
+        "PMI",
+    ),
     Rule(
         id="AR-94",
         effect=Effect.DENY,
@@ -87,11 +145,7 @@ DEPOSIT_REFUSALS = (
         fr="La synthèse médicale (VSM) est déposée par le médecin traitant.",
         en="The medical synthesis (VSM) is deposited by the treating physician.",
         actions=_CREATE,
-        when=lambda asked: (
-            _type(asked) == SYNTHESIS
-            and asked.settings.treating_physician_syntheses
-            and not is_treating(asked.context, asked.standing)
-        ),
+        when=lambda asked: _type(asked) == SYNTHESIS and not _may_write_synthesis(asked),
         reason="TYPE_RESERVE",
         also=("D19",),
     ),

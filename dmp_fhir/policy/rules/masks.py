@@ -6,7 +6,15 @@ from calendar import monthrange
 from datetime import UTC, datetime
 
 from dmp_fhir.canonicals import HIDE_PATIENT, HIDE_REPRESENTATIVES, MASK_PROFESSIONALS
-from dmp_fhir.policy.algebra import Authored, DepositedAfter, HasLabel, HasStatus, Known
+from dmp_fhir.policy.algebra import (
+    Authored,
+    DeniedByMatrix,
+    DepositedAfter,
+    FromPatientSide,
+    HasLabel,
+    HasStatus,
+    Known,
+)
 from dmp_fhir.policy.facts import DELETED
 from dmp_fhir.policy.relation import EMERGENCIES, FEEDERS, PATIENT_SIDE, PROFESSIONALS, Caller, Relation
 from dmp_fhir.policy.rules.base import DocumentRule
@@ -30,9 +38,11 @@ def _as_author(caller: Caller) -> tuple[tuple[str, str], ...]:
         return (("person", context.actor_id), *structure)
     if context.actor_category in FEEDERS:
         return (("structure", context.structure),) if context.structure else ()
-    if context.actor_category in PATIENT_SIDE:
-        return (("patient", context.actor_id),)
     return (("system", context.actor_id),)
+
+
+def _has_authored(caller: Caller) -> bool:
+    return caller.context.actor_category not in PATIENT_SIDE | FEEDERS
 
 
 def _is_feeder(caller: Caller) -> bool:
@@ -47,13 +57,16 @@ def _emergency_reads_masked(caller: Caller) -> bool:
     return caller.relation in EMERGENCIES and caller.standing.masked_in_emergency
 
 
-# A structure account manages all deposits of its structure, whoever signed them (AR-70).
-AUTHORED_BY_CALLER = (Known(_is_feeder) & Authored(_as_author, any_structure=True)) | (
-    ~Known(_is_feeder) & Authored(_as_author)
+BY_PATIENT_SIDE = Known(lambda caller: caller.context.actor_category in PATIENT_SIDE)
+# A structure account manages all deposits of its structure, whoever signed them (AR-70); the patient and those who act
+# for them manage what was deposited from their side, whoever of them did it (AR-73, AR-84).
+AUTHORED_BY_CALLER = (
+    (Known(_is_feeder) & Authored(_as_author, any_structure=True))
+    | (Known(_has_authored) & Authored(_as_author))
+    | (BY_PATIENT_SIDE & FromPatientSide())
 )
 BY_PROFESSIONAL = Known(_is_professional)
 BY_TREATING_PHYSICIAN = Known(lambda caller: caller.relation is Relation.TREATING_PHYSICIAN)
-BY_PATIENT_SIDE = Known(lambda caller: caller.context.actor_category in PATIENT_SIDE)
 BY_REPRESENTATIVE = Known(lambda caller: caller.context.actor_category in ("REPRESENTANT", "AIDANT"))
 OF_A_MINOR = Known(lambda caller: not caller.standing.adult(caller.now_ms))
 EMERGENCY_READS_MASKED = Known(_emergency_reads_masked)
@@ -95,14 +108,14 @@ HIDDEN_FROM_REPRESENTATIVES = DocumentRule(
     reason="DOCUMENT_INVISIBLE_RL",
 )
 
-WITHOUT_MATRIX_ROW = DocumentRule(
+DENIED_BY_MATRIX = DocumentRule(
     id="AR-58",
-    source="CSP R1111-46; arrêté du 26 octobre 2023",
-    fr="La matrice d'habilitation n'ouvre aucun type de document à cette profession.",
-    en="The habilitation matrix opens no type of document to this profession.",
-    when=Known(lambda caller: caller.context.actor_category == "PS_ROLE") & ~AUTHORED_BY_CALLER,
+    source="CSP R1111-46; arrêté du 26 octobre 2023; D32",
+    fr="La matrice d'habilitation n'ouvre pas ce type de document à cette profession.",
+    en="The habilitation matrix does not open this type of document to this profession.",
+    when=BY_PROFESSIONAL & ~BY_TREATING_PHYSICIAN & DeniedByMatrix() & ~AUTHORED_BY_CALLER,
     reason="MATRICE",
 )
 
-MASKS = (WITHOUT_MATRIX_ROW, MASKED_TO_PROFESSIONALS, HIDDEN_FROM_PATIENT, HIDDEN_FROM_REPRESENTATIVES)
+MASKS = (DENIED_BY_MATRIX, MASKED_TO_PROFESSIONALS, HIDDEN_FROM_PATIENT, HIDDEN_FROM_REPRESENTATIVES)
 DOCUMENTS = (DELETED_FOR_ALL, *MASKS)

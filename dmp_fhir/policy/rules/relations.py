@@ -14,6 +14,7 @@ from dmp_fhir.policy.relation import (
     represented,
 )
 from dmp_fhir.policy.rules.base import Asked, Effect, Rule
+from dmp_fhir.policy.standing import Grant
 
 SHORTEST_MOTIVE = 10
 _LOOKING = CONSULTATION | {Action.RECORD_READ, Action.PARTY_READ}
@@ -103,6 +104,34 @@ def no_motive(asked: Asked) -> bool:
     return context.purpose == "bris_de_glace" and len((context.reason or "").strip()) < SHORTEST_MOTIVE
 
 
+def _own_grants(asked: Asked) -> list[Grant]:
+    """The emergency grants of this person in this structure: never those of colleagues (AR-50)."""
+    context = asked.context
+    return [
+        grant
+        for grant in asked.standing.grants
+        if (grant.person, grant.structure) == (context.actor_id, context.structure or "")
+    ]
+
+
+def _session_is_over(asked: Asked) -> bool:
+    session = asked.context.token_id or ""
+    return any(grant.session == session and grant.expires_ms <= asked.now_ms for grant in _own_grants(asked))
+
+
+def _repeats_motive(asked: Asked) -> bool:
+    session, grants = asked.context.token_id or "", _own_grants(asked)
+    if any(grant.session == session for grant in grants):
+        return False
+    motive = same_words(asked.context.reason)
+    return any(grant.purpose == "bris_de_glace" and same_words(grant.motive) == motive for grant in grants)
+
+
+def same_words(motive: str | None) -> str:
+    """A motive without what does not make it another one: case and blanks."""
+    return " ".join((motive or "").casefold().split())
+
+
 NO_EMERGENCY = Rule(
     id="AR-57",
     effect=Effect.DENY,
@@ -183,6 +212,29 @@ CENTRE_15_OPPOSED = Rule(
     when=lambda asked: _calls_centre_15(asked) and not asked.standing.centre_15,
     reason="OPPOSITION_CENTRE15",
 )
+GRANT_OVER = Rule(
+    id="AR-50",
+    effect=Effect.DENY,
+    source="D20",
+    fr="Cet accès d'urgence a pris fin : ouvrez une nouvelle session, avec un nouveau motif.",
+    en="This emergency access has ended: open a new session, with a new motive.",
+    actions=_LOOKING,
+    when=lambda asked: (_breaks_glass(asked) or _calls_centre_15(asked)) and _session_is_over(asked),
+    reason="ACCES_URGENCE_TERMINE",
+    public=True,
+)
+SAME_MOTIVE = Rule(
+    id="AR-50",
+    effect=Effect.DENY,
+    source="D20",
+    fr="Ce motif a déjà servi à ouvrir ce dossier en urgence : renouveler l'accès demande un nouveau motif.",
+    en="This motive has already opened this record in an emergency: renewing the access needs a new motive.",
+    actions=_LOOKING,
+    when=lambda asked: _breaks_glass(asked) and _repeats_motive(asked),
+    reason="MOTIF_DEJA_UTILISE",
+    status=400,
+    public=True,
+)
 EMERGENCY_REFUSALS = (
     NO_EMERGENCY,
     OUT_OF_EMERGENCY,
@@ -190,6 +242,8 @@ EMERGENCY_REFUSALS = (
     BREAK_GLASS_OPPOSED,
     NOT_REGULATING,
     CENTRE_15_OPPOSED,
+    GRANT_OVER,
+    SAME_MOTIVE,
 )
 BREAK_GLASS = Rule(
     id="AR-46",
@@ -199,7 +253,7 @@ BREAK_GLASS = Rule(
     en="Break-glass: a person unable to express their will, immediate risk, written motive.",
     actions=_LOOKING,
     when=_breaks_glass,
-    also=("AR-47", "AR-49"),
+    also=("AR-47", "AR-49", "AR-50"),
 )
 CENTRE_15 = Rule(
     id="AR-53",
@@ -209,7 +263,7 @@ CENTRE_15 = Rule(
     en="Regulation physician receiving a call for the person.",
     actions=_LOOKING,
     when=_calls_centre_15,
-    also=("AR-55",),
+    also=("AR-55", "AR-50"),
 )
 EXPIRED = Rule(
     id="AR-23",

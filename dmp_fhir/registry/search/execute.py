@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from dmp_fhir.outcome import refuse
+from dmp_fhir.policy import second_look
+from dmp_fhir.policy.second_look import SecondLook
 from dmp_fhir.registry.search.conditions import Predicate, Terms, condition
 from dmp_fhir.registry.search.lists import visible_entries, without_hidden_entries
 from dmp_fhir.registry.search.parameters import SORTS, SortKey
@@ -28,11 +30,12 @@ MOST_TEXTS = 1_000
 class Scope:
     """Where the search runs: one record (`DIRECTORY` for people and organisations of no record), with what the caller
     may see of it. DocumentReference, List, Consent and AuditEvent are never searched without their predicate
-    (KeyError). A `snapshot` leaves out what was created after it."""
+    (KeyError). A `snapshot` leaves out what was created after it. Each document found is decided `again`."""
 
     record_id: str
     predicates: Mapping[str, Predicate]
     snapshot: int | None = None
+    again: SecondLook | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,15 +148,16 @@ class _Search:
         order = ", ".join(f"{sql} {'DESC' if descends != backward else 'ASC'}" for sql, descends in self.keys)
         sorted_by = ", ".join(sql for sql, _ in self.keys)
         rows = self.reader.rows(
-            f"SELECT {_columns(self.query.resource_type)}, {sorted_by} FROM {_from(self.query.resource_type)}"
-            f" WHERE {where} ORDER BY {order} LIMIT {self.query.count + 1}",
+            f"SELECT {_columns(self.query.resource_type, self.scope)}, {sorted_by}"
+            f" FROM {_from(self.query.resource_type)} WHERE {where} ORDER BY {order} LIMIT {self.query.count + 1}",
             self._params(),
         )
         more = len(rows) > self.query.count
         rows = rows[: self.query.count]
         if backward:
             rows.reverse()
-        return [(_found(self.query.resource_type, row), tuple(row[4:])) for row in rows], more
+        _decide_again(self.reader, self.scope, self.query.resource_type, rows)
+        return [(_found(self.query.resource_type, row), tuple(row[-len(self.keys) :])) for row in rows], more
 
     def snapshot(self) -> int:
         """The instant of the latest write that this page can have seen."""
@@ -226,7 +230,7 @@ class _Search:
         )
         if len(rows) > MOST_TEXTS:
             refuse(
-                400,
+                413,
                 "too-costly",
                 "Trop de noms différents ici : chercher par identifiant.",
                 "Too many different names here: search by identifier.",
@@ -238,11 +242,23 @@ class _Search:
 # --- rows -----------------------------------------------------------------------------------------
 
 
-def _columns(resource_type: str) -> str:
+def _columns(resource_type: str, scope: Scope) -> str:
     if resource_type == "AuditEvent":
         return "a.id, 1, a.recorded, a.body"
     alias = _TABLES[resource_type].alias
-    return f"{alias}.id, {alias}.version, {alias}.last_updated, v.body"
+    found = f"{alias}.id, {alias}.version, {alias}.last_updated, v.body"
+    return f"{found}, {second_look.columns(alias)}" if _again(resource_type, scope) else found
+
+
+def _again(resource_type: str, scope: Scope) -> SecondLook | None:
+    return scope.again if resource_type == "DocumentReference" else None
+
+
+def _decide_again(reader: Reader, scope: Scope, resource_type: str, rows: list[tuple[Any, ...]]) -> None:
+    """No document leaves by the word of one face of the rules alone."""
+    if again := _again(resource_type, scope):
+        for row in rows:
+            again.check(reader, scope.record_id, row[0], row[4 : 4 + second_look.WIDTH])
 
 
 def _from(resource_type: str) -> str:
@@ -329,16 +345,17 @@ def _related(reader: Reader, scope: Scope, resource_type: str, condition: str, m
         params |= predicate.params
     among = ", ".join(f":{name}" for name in ids)
     rows = reader.rows(
-        f"SELECT {_columns(resource_type)} FROM {_from(resource_type)} WHERE {where}"
+        f"SELECT {_columns(resource_type, scope)} FROM {_from(resource_type)} WHERE {where}"
         f" AND {condition.format(among=among)} ORDER BY {table.alias}.id DESC LIMIT {MOST_INCLUDED + 1}",
         params,
     )
     if len(rows) > MOST_INCLUDED:
         refuse(
-            400,
+            413,
             "too-costly",
             "Cette page entraîne trop de ressources : diminuer _count ou retirer l'inclusion.",
             "This page drags in too many resources: lower _count or leave out the include.",
             rule="TF-121",
         )
+    _decide_again(reader, scope, resource_type, rows)
     return [_found(resource_type, row) for row in rows]

@@ -67,7 +67,8 @@ class _Draft:
 
 def parse(resource_type: str, pairs: list[tuple[str, str]], *, lenient: bool, base_url: str) -> SearchQuery:
     """The query of `pairs` (names and values, decoded, in the order sent). Refused (400) when a part is not supported
-    and the client is not lenient, is malformed, contradicts another part, or costs too much (TF-114, TF-121)."""
+    and the client is not lenient, is malformed or contradicts another part (TF-114); 413 when it costs too much
+    (TF-121)."""
     if not declared(resource_type):
         refuse(
             400,
@@ -369,4 +370,4 @@ def _refuse_modifier(known: Parameter, modifier: str) -> NoReturn:
 
 
 def _too_costly(fr: str, en: str) -> NoReturn:
-    refuse(400, "too-costly", fr, en, rule="TF-121")
+    refuse(413, "too-costly", fr, en, rule="TF-121")

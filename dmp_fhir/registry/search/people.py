@@ -93,7 +93,6 @@ RELATED_PERSON = (
 
 DEVICE = (
     *common("p"),
-    patient("Device-patient"),
     identifier("Device"),
     token("type", f"{HL7}/Device-type", "Type de dispositif", "Kind of device"),
 )

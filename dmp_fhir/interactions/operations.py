@@ -1,0 +1,107 @@
+"""Definitions of the operations of this server, contained in its CapabilityStatement.
+
+https://hl7.org/fhir/R4/operationdefinition.html
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dmp_fhir import __version__
+from dmp_fhir.canonicals import PROJECT
+
+Tree = dict[str, Any]
+
+
+def _given(name: str, kind: str, fr: str, en: str) -> Tree:
+    return {"name": name, "use": "in", "min": 0, "max": "1", "documentation": f"{fr} — {en}", "type": kind}
+
+
+def _answered(name: str, most: str, fr: str, en: str, *parts: Tree, kind: str | None = None) -> Tree:
+    answered: Tree = {"name": name, "use": "out", "min": 0, "max": most, "documentation": f"{fr} — {en}"}
+    return answered | ({"type": kind} if kind else {}) | ({"part": list(parts)} if parts else {})
+
+
+_LINE = (
+    _answered("category", "1", "Catégorie d'acteur", "Category of actor", kind="code"),
+    _answered("profession", "1", "Profession (TRE_G15) ou rôle", "Profession (TRE_G15) or role", kind="code"),
+    _answered("situation", "1", "Situation dans le dossier", "Situation in the record", kind="code"),
+    _answered("allowed", "1", "Autorisé ou non", "Allowed or not", kind="boolean"),
+    _answered("reason", "1", "Motif du refus", "Reason of the refusal", kind="code"),
+    _answered("rule", "*", "Règles qui décident", "Rules that decide", kind="code"),
+    _answered("obligation", "*", "Ce qui accompagne l'acte", "What goes with the act", kind="code"),
+)
+_TEXT = _answered("text", "1", "Phrase en français, traduite", "Sentence in French, translated", kind="string")
+
+EXPLAIN_ACCESS: Tree = {
+    "resourceType": "OperationDefinition",
+    "id": "explain-access",
+    "url": f"{PROJECT}/OperationDefinition/explain-access",
+    "version": __version__,
+    "name": "ExplainAccess",
+    "title": "Expliquer les droits d'accès / Explain access rights",
+    "status": "active",
+    "kind": "operation",
+    "affectsState": False,
+    "code": "explain-access",
+    "description": "Qui peut faire quoi sur ce dossier ou ce document, et par quelle règle : pour le patient et son"
+    " représentant légal, sur leur dossier ; dans le bac à sable, pour l'exploitant qui essaie une persona. — Who may"
+    " do what with this record or document, and by which rule: for the patient and their legal representative, about"
+    " their own record; in the sandbox, for the operator who tries a persona.",
+    "resource": ["Patient", "DocumentReference"],
+    "system": False,
+    "type": False,
+    "instance": True,
+    "parameter": [
+        _given(
+            "actor-category",
+            "code",
+            "Catégorie d'acteur interrogée (PS par défaut) ; sans aucun paramètre, le demandeur lui-même",
+            "Category of actor asked about (PS by default); without any parameter, the caller",
+        ),
+        _given("profession", "code", "Profession TRE_G15, ou rôle", "TRE_G15 profession, or role"),
+        _given("purpose", "code", "Finalité : normal, bris_de_glace, centre_15…", "Purpose: normal, bris_de_glace…"),
+        _given(
+            "professional",
+            "Identifier",
+            "Un professionnel en particulier (en GET : système|valeur)",
+            "One professional in particular (with GET: system|value)",
+        ),
+        _given("structure", "code", "Struct_IdNat où il exerce", "Struct_IdNat where they act"),
+        _given("persona", "code", "Bac à sable : persona essayée", "Sandbox: the persona to try"),
+        _answered("subject", "1", "Le dossier ou le document", "The record or document", kind="Reference"),
+        _answered("instant", "1", "Instant de la décision", "Instant of the decision", kind="instant"),
+        _answered(
+            "answer",
+            "*",
+            "Un acte et sa décision",
+            "An act and its decision",
+            _answered("action", "1", "Acte", "Act", kind="code"),
+            *_LINE,
+        ),
+        _answered(
+            "reader",
+            "*",
+            "Qui peut voir ce document, par profession et situation",
+            "Who can see this document, by profession and situation",
+            *_LINE,
+        ),
+        _answered(
+            "situation",
+            "*",
+            "Les situations citées",
+            "The situations named",
+            _answered("code", "1", "Code", "Code", kind="code"),
+            _TEXT,
+        ),
+        _answered(
+            "rule",
+            "*",
+            "Les règles citées",
+            "The rules named",
+            _answered("coding", "1", "Identifiant de la règle", "Id of the rule", kind="Coding"),
+            _answered("effect", "1", "permit ou deny", "permit or deny", kind="code"),
+            _TEXT,
+        ),
+    ],
+}

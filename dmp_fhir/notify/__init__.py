@@ -1,0 +1,1 @@
+"""Messages to patients, their representatives and treating physicians."""
