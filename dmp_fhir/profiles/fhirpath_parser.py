@@ -1,8 +1,8 @@
 """FHIRPath text to a tree of tuples: a Pratt parser for the expressions that R4 and its profiles use.
 
 A node is a tuple whose first item names it: ("literal", value), ("member", target | None, name),
-("call", target | None, name, arguments), ("variable", name), ("this",), ("empty",), ("negate", operand), ("binary", operator, left, right),
-("type", "is" | "as", operand, type name), ("index", target, index).
+("call", target | None, name, arguments), ("variable", name), ("this",), ("empty",), ("negate", operand),
+("binary", operator, left, right), ("type", "is" | "as", operand, type name), ("index", target, index).
 Grammar and precedence: http://hl7.org/fhirpath/N1/#operator-precedence
 """
 

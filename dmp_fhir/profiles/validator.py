@@ -4,8 +4,8 @@
     issues = validator.validate(tree, [url], level="released")
 
 A folder holds StructureDefinition, ValueSet and CodeSystem resources (JSON) and `levels.json` (rules.py). What a
-profile says and the compiler doesn't understand stops the loading with ProfileError. One mistake gives one issue: what the
-structure check refuses is not refused again by a profile, nor twice by a profile and its parent.
+profile says and the compiler doesn't understand stops the loading with ProfileError. One mistake gives one issue: what
+the structure check refuses is not refused again by a profile, nor twice by a profile and its parent.
 """
 
 from __future__ import annotations
@@ -174,13 +174,13 @@ class Validator:
 
 def _merged(issues: list[Issue], faults: Sequence[Fault]) -> list[Issue]:
     """Issues of the structure, then of profiles: one for each mistake, most serious first."""
-    refused = {issue.expression for issue in issues if issue.severity == "error"}
+    refused = {issue.expression for issue in issues if issue.severity == "error" and issue.expression}
     told: set[tuple[str, ...]] = set()
     merged = list(issues)
     for fault in sorted(faults, key=lambda fault: _ORDER[fault.severity]):
         rule, expression = fault.rule, path_of(fault.way)
         mistake = _mistake(rule, expression)
-        if mistake in told or (refused and _under(expression, refused)):
+        if mistake in told or (refused and _refused_already(rule, expression, refused)):
             continue
         told.add(mistake)
         fr, en = f"{rule.fr} {fault.fr}".strip(), f"{rule.en} {fault.en}".strip()
@@ -199,8 +199,10 @@ def _mistake(rule: Rule, expression: str) -> tuple[str, ...]:
     return rule.id, expression
 
 
-def _under(expression: str, refused: set[str | None]) -> bool:
-    """Whether an element, or one that holds it, has been refused already."""
+def _refused_already(rule: Rule, expression: str, refused: set[str]) -> bool:
+    """Whether the structure has refused an element, one that holds it, or something inside a value that is wrong."""
+    if rule.aspect in ("fixed", "pattern", "binding") and any(each.startswith(expression + ".") for each in refused):
+        return True
     while expression:
         if expression in refused:
             return True
