@@ -18,6 +18,9 @@ from dmp_fhir.instants import Clock, system_clock
 from dmp_fhir.interactions.services import Services
 from dmp_fhir.policy.matrix import FILE_NAME, BadMatrix, in_force
 from dmp_fhir.policy.settings import PolicySettings
+from dmp_fhir.profiles import active
+from dmp_fhir.profiles.rules import ProfileError
+from dmp_fhir.profiles.validator import Validator
 from dmp_fhir.registry.search.links import PageLinks
 from dmp_fhir.settings import BadSetting, Settings
 from dmp_fhir.store import schema
@@ -56,7 +59,15 @@ def build_services(settings: Settings, clock: Clock = system_clock) -> Services:
         page_links=PageLinks(_key(settings.key_folder, "page-links.key")),
         clock=clock,
         policy=policy_settings(settings),
+        validator=profiles_in_force(settings),
     )
+
+
+def profiles_in_force(settings: Settings) -> Validator:
+    try:
+        return active.validator(settings.data_folder)
+    except ProfileError as bad:
+        raise BadSetting(f"profiles: {bad}") from bad
 
 
 def policy_settings(settings: Settings) -> PolicySettings:

@@ -230,7 +230,9 @@ def _with_body(asked: Request) -> Request:
         return asked
     check_encoding(request.headers.get("Content-Encoding"))
     settings = services().settings
-    large = asked.operation == "bundle" or (asked.resource_type == "DocumentReference" and asked.method == "POST")
+    large = asked.operation in ("bundle", "$validate") or (
+        asked.resource_type == "DocumentReference" and asked.method == "POST"
+    )
     limit = settings.max_submission if large and asked.operation != "_search" else settings.max_body
     body = _body(limit)
     if asked.operation == "_search":
@@ -241,7 +243,9 @@ def _with_body(asked: Request) -> Request:
         return asked  # an operation without parameters
     kind = body_format(request.headers.get("Content-Type"))
     limits = Limits(body=limit, entries=settings.max_entries)
-    return replace(asked, tree=parse_json(body, limits) if kind is Format.JSON else parse_xml(body, limits))
+    tree = parse_json(body, limits) if kind is Format.JSON else parse_xml(body, limits)
+    # $validate tells lines and columns.
+    return replace(asked, tree=tree, body=body if asked.operation == "$validate" else b"")
 
 
 def _body(limit: int) -> bytes:

@@ -9,6 +9,8 @@ from dmp_fhir.identity.tokens import TokenVerifier
 from dmp_fhir.instants import Clock
 from dmp_fhir.interactions.messages import Request
 from dmp_fhir.policy.settings import DEFAULT_SETTINGS, PolicySettings
+from dmp_fhir.profiles import active
+from dmp_fhir.profiles.validator import Validator
 from dmp_fhir.registry.search.links import PageLinks
 from dmp_fhir.settings import Settings
 from dmp_fhir.store.database import Database
@@ -26,6 +28,7 @@ class Services:
     page_links: PageLinks
     clock: Clock
     policy: PolicySettings = DEFAULT_SETTINGS
+    validator: Validator = field(default_factory=active.validator)
 
 
 @dataclass(slots=True)

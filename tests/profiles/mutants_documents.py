@@ -97,6 +97,7 @@ COMPREHENSIVE = [
         "a Practitioner",
         (contain(PRACTITIONER, "author[0]"),),
         f"{C}#pdsm-311-author",
+        severity="warning",
         level="released",
     ),
     Mutant(
@@ -123,6 +124,7 @@ COMPREHENSIVE = [
         "a Practitioner",
         (contain(PRACTITIONER, "authenticator"),),
         f"{C}#pdsm-311-authenticator",
+        severity="warning",
         level="released",
     ),
     Mutant("authenticator targets", "a Device", (contain(DEVICE, "authenticator"),), "FHIR R4 authenticator"),
@@ -238,6 +240,7 @@ SIMPLIFIED = [
         "a Practitioner",
         (contain(PRACTITIONER, "authenticator"),),
         f"{S}#pdsm-311-authenticator",
+        severity="warning",
         level="released",
     ),
     lacks("custodian", S, "custodian"),
