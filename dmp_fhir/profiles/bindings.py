@@ -32,6 +32,8 @@ class Codeset:
         object.__setattr__(self, "every", frozenset(code for codes in self.codes.values() for code in codes))
 
     def has(self, system: Any, code: Any) -> bool:
+        if type(system) is not str or type(code) is not str:
+            return False
         return code in self.codes.get(system, ()) or system in self.whole
 
     def has_code(self, code: Any) -> bool:

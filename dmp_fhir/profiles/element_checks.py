@@ -115,7 +115,7 @@ def _concept_check(rule: Rule, codes: Codeset, strength: str) -> Check:
             if codes.has(each.get("system"), each.get("code")):
                 return
         if given:
-            best = next((each for each in given if each.get("system") in codes.codes), given[0])
+            best = next((each for each in given if str(each.get("system")) in codes.codes), given[0])
             _outside(visit, rule, codes, best, best.get("display", ""), way)
         elif strength == "required":
             _outside(visit, rule, codes, "", "", way)
@@ -131,7 +131,7 @@ def _outside(visit: Visit, rule: Rule, codes: Codeset, value: Any, display: Any,
     system = value.get("system") if type(value) is dict else None
     some = "; ".join(codes.nearest(code, display if type(display) is str else ""))
     found = f"{system}#{code}" if type(system) is str else code or "—"
-    other = system is not None and system not in codes.codes and bool(codes.codes)
+    other = type(system) is str and system not in codes.codes and bool(codes.codes)
     systems = ", ".join(sorted(codes.codes)[:3])
     fr = f"Trouvé : {found[:200]} ; les plus proches : {some}." + (f" Systèmes : {systems}." if other else "")
     en = f"Found: {found[:200]}; nearest: {some}." + (f" Systems: {systems}." if other else "")
@@ -181,6 +181,8 @@ def resource_type_check(
         if type(value) is not dict:
             return
         kind = value.get("resourceType")
+        if type(kind) is not str:
+            return
         if kind not in wanted:
             visit.fault(rule, way, f"Trouvé : {kind}.", f"Found: {kind}.")
             return

@@ -200,7 +200,7 @@ def _of_type(operand: Node | None, name: str) -> Expression:
             return lambda focus, env: [
                 each
                 for each in inner(focus, env)
-                if type(each) is dict and "resourceType" in each and each["resourceType"] not in without
+                if type(each) is dict and "resourceType" in each and str(each["resourceType"]) not in without
             ]
         return lambda focus, env: [
             each for each in inner(focus, env) if type(each) is dict and each.get("resourceType") == name

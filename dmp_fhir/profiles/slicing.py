@@ -294,7 +294,7 @@ def _of_types(path: str, types: frozenset[str]) -> Belongs:
         return lambda visit, item: _resource_type(item, path) in types
     values = _values_at(path)
     return lambda visit, item: any(
-        type(found) is dict and found.get("resourceType") in types for found in values(visit, item)
+        type(found) is dict and str(found.get("resourceType")) in types for found in values(visit, item)
     )
 
 

@@ -19,6 +19,7 @@ import orjson
 from dmp_fhir.outcome import Issue
 from dmp_fhir.profiles.bindings import Terminology
 from dmp_fhir.profiles.compiler import Compiler, Plan
+from dmp_fhir.profiles.definitions import resource_types
 from dmp_fhir.profiles.extensions import Contexts
 from dmp_fhir.profiles.rules import LEVELS, Levels, ProfileError, Rule
 from dmp_fhir.profiles.snapshot import Library
@@ -107,10 +108,11 @@ class Validator:
 
         walk = structural_walk(tree, expression=expression, known=self._contexts)
         issues = walk.issues
-        if type(tree) is not dict or type(tree.get("resourceType")) is not str:
+        name = tree.get("resourceType") if type(tree) is dict else None
+        if type(name) is not str or name not in resource_types():
             return issues
-        way = expression or tree["resourceType"]
-        visit = Visit(severity, tree, tree, bundle=tree if tree["resourceType"] == "Bundle" else None)
+        way = expression or name
+        visit = Visit(severity, tree, tree, bundle=tree if name == "Bundle" else None)
         self._resource(visit, issues, tree, way, profiles or ())
         for url, value, place, holder, holder_way in walk.met:
             self._contexts.check(visit, url, place, holder, holder_way)
