@@ -6,7 +6,7 @@ https://hl7.org/fhir/R4/defining-extensions.html#context
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache
+from functools import lru_cache
 from typing import Any
 
 from dmp_fhir.profiles.definitions import type_of
@@ -58,11 +58,11 @@ class Contexts:
 
 def _names_itself(tree: Tree) -> bool:
     """A profile of Extension whose url is its own: the definition of that extension."""
-    elements = tree.get("differential", tree.get("snapshot", {})).get("element", ())
+    elements = (tree.get("differential") or tree.get("snapshot") or {}).get("element", ())
     return any(each.get("path") == "Extension.url" and each.get("fixedUri") == tree["url"] for each in elements)
 
 
-@cache
+@lru_cache(4096)  # clients may nest extensions as they like
 def holders(type_name: str, steps: tuple[str, ...]) -> frozenset[str]:
     """The names under which an element may be given as a context: its path in the resource and in its datatype, its
     type and the types that one derives from. `steps` lead from the resource to it."""
@@ -90,5 +90,5 @@ def _outer_url(resource: Tree, resource_way: Way, way: Way) -> set[str]:
         node = node.get(name) if type(node) is dict else None
         if index is not None:
             node = node[index] if type(node) is list and index < len(node) else None
-    url = node.get("url") if type(node) is dict else None
+    url = node.get("url") if isinstance(node, dict) else None
     return {url} if type(url) is str else set()

@@ -10,7 +10,7 @@ from decimal import Decimal, InvalidOperation
 from functools import cache
 from typing import Any
 
-from dmp_fhir.profiles.fhirpath_values import Primitive, distinct, holds, is_number, plain, text_of, truth
+from dmp_fhir.profiles.fhirpath_values import Primitive, distinct, holds, plain, text_of, truth
 from dmp_fhir.profiles.narrative import read_div
 
 Items = list[Any]
@@ -108,7 +108,7 @@ def _on_text(function: Callable[..., Any]) -> Callable[..., Items]:
 
 def _argument(items: Items) -> Any:
     value = plain(items[0]) if items else None
-    return int(value) if is_number(value) else value
+    return int(value) if isinstance(value, Decimal) and abs(value) < 2**31 else value
 
 
 @cache
@@ -128,12 +128,12 @@ def _to_integer(items: Items) -> Items:
         return [int(value)]
     if type(value) is int:
         return [value]
-    return [int(value)] if type(value) is str and re.fullmatch(r"[+-]?[0-9]+", value, re.ASCII) else []
+    return [int(value)] if type(value) is str and re.fullmatch(r"[+-]?[0-9]{1,18}", value, re.ASCII) else []
 
 
 def _to_decimal(items: Items) -> Items:
     value = plain(items[0]) if items else None
-    if is_number(value):
+    if type(value) is int or isinstance(value, Decimal):
         return [Decimal(value)]
     try:
         return [Decimal(value)] if type(value) is str else []

@@ -106,6 +106,9 @@ class Elements:
 
         if len(names) == 1 and count == 1:
             self.when_absent(name, run)
+        elif count == 1:
+            every = frozenset(names) | {"_" + each for each in names}  # a choice has up to fifty names
+            self.always.append(lambda visit, value, way: run(visit, value, way) if every.isdisjoint(value) else None)
         else:
             self.always.append(run)
 

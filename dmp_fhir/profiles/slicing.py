@@ -62,6 +62,7 @@ class Slicer:
             each.values, each.kinds, each.plans = tuple(reader.values), tuple(reader.kinds), tuple(reader.plans)
         if len(slicing.discriminators) == 1:
             self.single = _table(slicing.discriminators[0], slices)
+        self.by_type = _by_type(slices)
         self.counted = [(n, each) for n, each in enumerate(slices) if each.least is not None or each.most is not None]
 
     def __call__(self, visit: Visit, items: Sequence[Any], way: Way) -> None:
@@ -97,7 +98,10 @@ class Slicer:
             name, table = self.single
             value = item.get(name) if type(item) is dict else None
             return table.get(value) if type(value) is str else None
-        likely = [n for n, each in enumerate(self.slices) if _passes(each.kinds, visit, item)]
+        if self.by_type is not None:
+            likely: Sequence[int] = self.by_type[1].get(_resource_type(item, self.by_type[0]), ())
+        else:
+            likely = [n for n, each in enumerate(self.slices) if _passes(each.kinds, visit, item)]
         found = [n for n in likely if _passes(self.slices[n].values, visit, item)]
         if not found and self.closed and len(likely) == 1 and self.slices[likely[0]].kinds:
             return likely[0]  # of the right type, wrong elsewhere: the checks of the slice say where
@@ -291,17 +295,42 @@ def _of_types(path: str, types: frozenset[str]) -> Belongs:
     if types & _RESOURCES:
         return lambda visit, item: True
     if path.isidentifier():
-        return lambda visit, item: _resource_type(item, path) in types
+        return _OfTypes(path, types)
     values = _values_at(path)
     return lambda visit, item: any(
         type(found) is dict and str(found.get("resourceType")) in types for found in values(visit, item)
     )
 
 
-def _resource_type(item: Any, name: str) -> Any:
+class _OfTypes:
+    """A property has a resource of one of these types."""
+
+    def __init__(self, name: str, types: frozenset[str]) -> None:
+        self.name, self.types = name, types
+
+    def __call__(self, visit: Visit, item: Any) -> bool:
+        return _resource_type(item, self.name) in self.types
+
+
+def _resource_type(item: Any, name: str) -> str | None:
     resource = item.get(name) if type(item) is dict else None
     kind = resource.get("resourceType") if type(resource) is dict else None
     return kind if type(kind) is str else None
+
+
+def _by_type(slices: Sequence[Slice]) -> tuple[str, dict[str | None, list[int]]] | None:
+    """The quick way to the slices of a bundle: by the type of the resource, when all are told apart so."""
+    tests = [each.kinds[0] for each in slices if len(each.kinds) == 1]
+    names = {test.name for test in tests if isinstance(test, _OfTypes)}
+    if len(tests) < len(slices) or len(names) != 1:
+        return None
+    table: dict[str | None, list[int]] = {}
+    for n, test in enumerate(tests):
+        if not isinstance(test, _OfTypes):
+            return None
+        for kind in test.types:
+            table.setdefault(kind, []).append(n)
+    return names.pop(), table
 
 
 def _steps(path: str) -> list[str] | None:

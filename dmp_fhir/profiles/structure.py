@@ -156,11 +156,13 @@ Check = Callable[[Walk, Any, Way, str, "int | None"], None]
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """What the walk needs of a type: check and plurality by property, mandatory elements, choices, invariants."""
+    """What the walk needs of a type: check and plurality by property, mandatory elements (when all of `required` are
+    there, none lacks), choices, invariants."""
 
     kind: Type
     checks: dict[str, tuple[Check, bool]]
     mandatory: tuple[tuple[Element, frozenset[str]], ...]
+    required: frozenset[str]
     choices: tuple[tuple[Element, frozenset[str]], ...]
     rule: Callable[[Tree, Fault], None] | None
     invariants: tuple[Invariant, ...]
@@ -174,6 +176,7 @@ def _plan(name: str) -> _Plan:
         kind,
         {key: (_check_of(known), known.element.many) for key, known in kind.properties.items()},
         tuple((element, names[element.name]) for element in kind.elements if element.least),
+        frozenset(element.name for element in kind.elements if element.least),
         tuple((element, names[element.name]) for element in kind.elements if element.choice),
         RULES.get(name),
         invariants_of(name),
@@ -218,9 +221,10 @@ def _complex(walk: Walk, node: Any, plan: _Plan, way: Way) -> None:
                     _check_gap(walk, node, name, n, way)
                 else:
                     check(walk, item, way, name, n)
-    for element, names in plan.mandatory:
-        if names.isdisjoint(node):
-            _missing(walk, plan, element, way)
+    if not plan.required <= node.keys():
+        for element, names in plan.mandatory:
+            if names.isdisjoint(node):
+                _missing(walk, plan, element, way)
     for element, names in plan.choices:
         given = names & node.keys()
         if len(given) > 1 and len({name.removeprefix("_") for name in given}) > 1:
@@ -376,12 +380,22 @@ def _primitive_check(known: Property) -> Check:
     def check(walk: Walk, value: Any, way: Way, name: str, n: int | None) -> None:
         if type(value) is not str or not test(value):
             bad_value(walk, value, known.type, (way, name, n))
-        elif codes is not None and value not in codes:
-            bad_code(walk, value, codes, element, (way, name, n))
         elif address and value[0] == "#":
             walk.point(value)
 
-    return check
+    if codes is None:
+        return check
+    known_codes = codes
+
+    def check_code(walk: Walk, value: Any, way: Way, name: str, n: int | None) -> None:
+        if type(value) is str and value in known_codes:
+            return
+        if type(value) is not str or not test(value):
+            bad_value(walk, value, known.type, (way, name, n))
+        else:
+            bad_code(walk, value, known_codes, element, (way, name, n))
+
+    return check_code
 
 
 def _value_check(known: Property) -> Check:

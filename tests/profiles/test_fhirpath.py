@@ -97,6 +97,7 @@ ANSWERS: list[tuple[str, list[Any]]] = [
     ("2.50 = 2.5", [True]),
     ("'12'.toInteger() >= 12", [True]),
     ("'x'.toInteger()", []),
+    ("'" + "9" * 5000 + "'.toInteger()", []),
     ("active.not()", [False]),
     ("{}.not()", []),
     ("{} = 1", []),
