@@ -9,7 +9,6 @@ https://hl7.org/fhir/R4/json.html, https://hl7.org/fhir/R4/extensibility.html
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Collection, Container
 from dataclasses import dataclass
 from functools import cache
@@ -20,20 +19,11 @@ from dmp_fhir.profiles.base_invariants import Invariant, invariants_of
 from dmp_fhir.profiles.base_rules import RULES, Fault
 from dmp_fhir.profiles.definitions import Element, Property, Type, resource_types, type_of
 from dmp_fhir.profiles.narrative import read_div
-from dmp_fhir.profiles.primitives import TEXTS, VALUES
-from dmp_fhir.profiles.walk import Walk, Way, bad_code, bad_value
+from dmp_fhir.profiles.primitive_checks import Check, primitive_check
+from dmp_fhir.profiles.references import CONDITIONAL, REFERENCE, entry_types
+from dmp_fhir.profiles.walk import Walk, Way, bad_code
 
 Tree = dict[str, Any]
-_REFERENCE = re.compile(
-    r"(?:https?://[^\s?#]{1,1500}/)?([A-Z][A-Za-z]{1,40})/[A-Za-z0-9.-]{1,64}(?:/_history/[A-Za-z0-9.-]{1,64})?(?:#[^\s]*)?"
-)
-_CONDITIONAL = re.compile(r"([A-Z][A-Za-z]{1,40})\?[^\s]+")
-
-
-def type_named_by(reference: str) -> str | None:
-    """The resource type in the text of a literal or conditional reference; None when it names none."""
-    match = _REFERENCE.fullmatch(reference) or _CONDITIONAL.fullmatch(reference)
-    return match[1] if match is not None and match[1] in resource_types() else None
 
 
 def structural_issues(tree: Any, *, expression: str | None = None) -> list[Issue]:
@@ -84,7 +74,7 @@ def _resource(walk: Walk, node: Any, way: Way) -> None:
         return
     outer = walk.contained, walk.pointed, walk.pointing_back, walk.resource, walk.resource_way
     if name == "Bundle" and not walk.entries:
-        walk.entries = _entry_types(node)
+        walk.entries = entry_types(node)
     walk.resource, walk.resource_way = node, way
     walk.contained = _contained_types(walk, node, way) if "contained" in node else {}
     walk.pointed, walk.pointing_back = set(), set()
@@ -92,17 +82,6 @@ def _resource(walk: Walk, node: Any, way: Way) -> None:
     if walk.contained:
         _check_all_referenced(walk, node, way)
     walk.contained, walk.pointed, walk.pointing_back, walk.resource, walk.resource_way = outer
-
-
-def _entry_types(bundle: Tree) -> dict[str, str]:
-    """Addresses of the entries of a bundle and the types of their resources."""
-    found: dict[str, str] = {}
-    entries = bundle.get("entry")
-    for entry in entries if type(entries) is list else []:
-        resource = entry.get("resource") if type(entry) is dict else None
-        if type(resource) is dict and type(entry.get("fullUrl")) is str:
-            found[entry["fullUrl"]] = str(resource.get("resourceType"))
-    return found
 
 
 def _contained_types(walk: Walk, node: Tree, way: Way) -> dict[str, str]:
@@ -150,8 +129,6 @@ def _check_all_referenced(walk: Walk, node: Tree, way: Way) -> None:
 
 
 # Complex types --------------------------------------------------------------------------------------------------------
-
-Check = Callable[[Walk, Any, Way, str, "int | None"], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -313,7 +290,7 @@ def _check_of(known: Property) -> Check:
     if known.type == "xhtml":
         return _narrative
     if known.primitive:
-        return _primitive_check(known)
+        return primitive_check(known)
     if known.type == "Reference":
         return _reference_check(known)
     if known.type == "Extension":
@@ -370,44 +347,6 @@ def _narrative(walk: Walk, value: Any, way: Way, name: str, n: int | None) -> No
         walk.add("invariant", fr, f"Narrative refused: {fault}.", (way, name, n), "txt-1")
 
 
-def _primitive_check(known: Property) -> Check:
-    if known.type in VALUES:
-        return _value_check(known)
-    test, element = TEXTS[known.type], known.element
-    address = known.type in ("uri", "url", "canonical")
-    codes = frozenset().union(*element.codes.values()) if element.codes is not None and known.type == "code" else None
-
-    def check(walk: Walk, value: Any, way: Way, name: str, n: int | None) -> None:
-        if type(value) is not str or not test(value):
-            bad_value(walk, value, known.type, (way, name, n))
-        elif address and value[0] == "#":
-            walk.point(value)
-
-    if codes is None:
-        return check
-    known_codes = codes
-
-    def check_code(walk: Walk, value: Any, way: Way, name: str, n: int | None) -> None:
-        if type(value) is str and value in known_codes:
-            return
-        if type(value) is not str or not test(value):
-            bad_value(walk, value, known.type, (way, name, n))
-        else:
-            bad_code(walk, value, known_codes, element, (way, name, n))
-
-    return check_code
-
-
-def _value_check(known: Property) -> Check:
-    test = VALUES[known.type]
-
-    def check(walk: Walk, value: Any, way: Way, name: str, n: int | None) -> None:
-        if not test(value):
-            bad_value(walk, value, known.type, (way, name, n))
-
-    return check
-
-
 def _coded_check(known: Property) -> Check:
     """Coding or CodeableConcept with a required binding: a code of the value set must be there."""
     element = known.element
@@ -449,7 +388,7 @@ def _reference_check(known: Property) -> Check:
                         return
             elif reference in walk.entries:
                 target = walk.entries[reference]
-            elif match := _REFERENCE.fullmatch(reference) or _CONDITIONAL.fullmatch(reference):
+            elif match := REFERENCE.fullmatch(reference) or CONDITIONAL.fullmatch(reference):
                 if match[1] in resource_types():
                     target = match[1]
                 elif reference[:4] != "http":

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dmp_fhir.profiles.definitions import resource_types
+from dmp_fhir.profiles.references import type_named_by
 from dmp_fhir.profiles.rules import Rule
-from dmp_fhir.profiles.structure import type_named_by
 from dmp_fhir.profiles.walk import Way
 
 Tree = dict[str, Any]
