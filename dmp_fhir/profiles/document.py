@@ -1,4 +1,4 @@
-"""Rules of a DocumentReference that no StructureDefinition carries: type and class, language, order of dates, limits."""
+"""Rules of a DocumentReference that no StructureDefinition carries: type, class, language, dates, limits."""
 
 from __future__ import annotations
 
