@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import random
 import shutil
 import sys
 import tempfile
@@ -11,6 +12,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
+
+import apsw
+import psycopg
 
 from benchmarks import raw_sql
 from benchmarks.fill import Place, fill, index_of
@@ -83,7 +87,6 @@ def _measure_database(
             _measure_place(run, place, server, index, documents, workers, options)
         read = next(each for each in OPERATIONS if each.key == "read")
         run.traces[database, documents] = raw_sql.trace_share(place, read, index, 300)
-        run.sizes[database, documents] = _bytes_of(place, server)
 
 
 def _filled(run: Run, database: str, server: PostgresServer | None, folder: Path, first: int, last: int) -> Place:
@@ -91,24 +94,23 @@ def _filled(run: Run, database: str, server: PostgresServer | None, folder: Path
     _say(f"{database}: filling to {last} documents")
     url = server.url("postgres") if server else f"sqlite:///{folder / 'registry.sqlite'}"
     place = Place(database, folder, url)
-    memory = Path(tempfile.mkdtemp(dir="/dev/shm")) if Path("/dev/shm").is_dir() else folder
-    working = Place(database, memory, url if server else f"sqlite:///{memory / 'registry.sqlite'}")
-    if memory != folder:
+    room = "/dev/shm" if Path("/dev/shm").is_dir() else folder.parent
+    with tempfile.TemporaryDirectory(dir=room, prefix="bench-") as memory:
+        working = Place(database, Path(memory), url if server else f"sqlite:///{Path(memory) / 'registry.sqlite'}")
         shutil.copytree(folder, memory, dirs_exist_ok=True)
-    if not first:
-        schema.upgrade(working.url)
-    with hurried(server) if server else nullcontext():
-        seconds = fill(working, first, last)
-    if memory != folder:
+        if not first:
+            schema.upgrade(working.url)
+        with hurried(server) if server else nullcontext():
+            seconds = fill(working, first, last)
         shutil.copytree(memory, folder, dirs_exist_ok=True)
-        shutil.rmtree(memory)
     if server:
         analyse(url)
         run.databases[database] = durability(url)
     else:
-        run.databases[database] = f"SQLite {raw_sql.apsw.sqlite_lib_version()}, WAL, synchronous FULL"
+        run.databases[database] = f"SQLite {apsw.sqlite_lib_version()}, WAL, synchronous FULL"
     os.sync()
     run.fills[database, last] = (last - first, seconds)
+    run.sizes[database, last] = _bytes_of(place, server)
     return place
 
 
@@ -140,8 +142,6 @@ def _measure_place(
 
 def _answers(running: Server, index: Index, options: argparse.Namespace) -> Answers:
     """One answer per operation, as the server gives it."""
-    import random
-
     client = Client(running.port)
     found = {}
     for number, operation in enumerate(options.operations):
@@ -175,8 +175,6 @@ def _bytes_of(place: Place, server: PostgresServer | None) -> int:
     """Bytes of the database, without payloads."""
     if server is None:
         return sum(path.stat().st_size for path in place.folder.glob("registry.sqlite*"))
-    import psycopg
-
     with psycopg.connect(place.url) as connection:
         row = connection.execute("SELECT pg_database_size(current_database())").fetchone()
     assert row is not None

@@ -13,7 +13,7 @@ from array import array
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 
-from benchmarks.operations import NUMBERS_PER_STREAM, Index, Operation
+from benchmarks.operations import NUMBERS_PER_STREAM, OPERATIONS, Index, Operation
 from benchmarks.servers import Server, cpu_seconds, tree_of
 
 WARM_UP_SECONDS = 0.7
@@ -96,8 +96,6 @@ def measure(
 
 
 def _generate(pipe: Connection, port: int, key: str, index: Index, number: int, start: float, end: float) -> None:
-    from benchmarks.operations import OPERATIONS
-
     operation = next(each for each in OPERATIONS if each.key == key)
     stream = operation.stream(index, random.Random(number), number * NUMBERS_PER_STREAM)
     client = Client(port)

@@ -9,6 +9,8 @@ import time
 from importlib.metadata import version
 from pathlib import Path
 
+# A load average below this is a machine that does nothing else.
+IDLE = 0.7
 PACKAGES = ("flask", "granian", "apsw", "psycopg", "orjson")
 
 
@@ -18,11 +20,13 @@ def describe() -> list[str]:
         platform.processor(),
     )
     memory = next((int(line.split()[1]) // 1_000_000 for line in _lines("/proc/meminfo") if "MemTotal" in line), 0)
+    load = os.getloadavg()[0]
+    busy = "" if load < IDLE else " — **the machine was busy with something else: these figures are provisional**"
     packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
     return [
         f"{os.cpu_count()} cores ({model.strip()}), {memory} GB, {platform.system()} {platform.release()}",
         f"Python {platform.python_version()}, {packages}",
-        f"{time.strftime('%Y-%m-%d %H:%M')}, load average before the run {os.getloadavg()[0]:.1f}",
+        f"{time.strftime('%Y-%m-%d %H:%M')}, load average before the run {load:.1f}{busy}",
     ]
 
 

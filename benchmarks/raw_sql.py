@@ -144,7 +144,7 @@ def _read_back(raw: bytes, index: Index) -> tuple[str, Request]:
     )
 
 
-# --- running them again -------------------------------------------------------------------------------------------------
+# --- running them again ---------------------------------------------------------------------------
 
 
 def replay(place: Place, noted: list[list[Step]], workers: int) -> float:
@@ -222,7 +222,7 @@ def _on_postgresql(url: str) -> Callable[[str, str, Any], None]:
     return run
 
 
-# --- the trace ----------------------------------------------------------------------------------------------------------
+# --- the trace ------------------------------------------------------------------------------------
 
 
 def trace_share(place: Place, operation: Operation, index: Index, count: int) -> tuple[float, float]:

@@ -103,7 +103,7 @@ def bare(answers: Path, workers: int) -> Iterator[Server]:
         server.stop()
 
 
-# --- what the system says about processes -------------------------------------------------------------------------------
+# --- what the system says about processes ---------------------------------------------------------
 
 
 def tree_of(root: int) -> list[int]:
@@ -137,8 +137,16 @@ def cpu_seconds(pids: list[int]) -> float:
 
 
 def _resident(pid: int) -> int:
+    """Resident bytes of a process without the mapped pages of the SQLite file, which the system may take back."""
+    total, counted = 0, True
     try:
-        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+        lines = Path(f"/proc/{pid}/smaps").read_text().splitlines()
     except OSError:
         return 0
-    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmRSS")), 0)
+    for line in lines:
+        name, _, rest = line.partition(":")
+        if line[0] in "0123456789abcdef":  # the line that begins a mapping: addresses, ..., file
+            counted = ".sqlite" not in line
+        elif name == "Rss" and counted:
+            total += int(rest.split()[0]) * 1024
+    return total

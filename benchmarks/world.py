@@ -76,7 +76,9 @@ def opening(who: Patient) -> Tree:
 def choices(who: Patient) -> Tree:
     """The transaction of the patient who names a treating physician and authorises a professional and a structure."""
     source = next((FIXTURES / "world").glob("*-claire-martin-medecin-traitant-*.json"))
-    bundle = json.loads(source.read_text("utf-8").replace("274036912390153", who.ins))
+    # Authorisations last twelve months (D20): these are given the day before.
+    yesterday = str(date.today() - timedelta(days=1))
+    bundle = json.loads(source.read_text("utf-8").replace("274036912390153", who.ins).replace("2023-11-06", yesterday))
     (entry,) = bundle["entry"]
     actors = (
         ("MEDECIN_TRAITANT", "Practitioner", "urn:oid:1.2.250.1.71.4.2.1", PROFESSIONAL_IDS[TREATING]),

@@ -96,14 +96,20 @@ def _issuers(settings: Settings) -> list[TrustedIssuer]:
 
 
 def _key(folder: Path, name: str) -> bytes:
-    """A 256-bit key of its own, made on first use and readable by its owner only."""
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    """A 256-bit key of its own, made on first use and readable by its owner only. Several processes may start at once:
+    the first one's key, which appears whole, is everybody's."""
     path = folder / name
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return path.read_bytes()
-    with os.fdopen(descriptor, "wb") as file:
-        key = secrets.token_bytes(32)
-        file.write(key)
-    return key
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        draft = folder / f".{name}.{secrets.token_hex(8)}"
+        try:
+            with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+                file.write(secrets.token_bytes(32))
+                file.flush()
+                os.fsync(file.fileno())
+            os.link(draft, path)
+        except FileExistsError:
+            pass
+        finally:
+            draft.unlink(missing_ok=True)
+    return path.read_bytes()

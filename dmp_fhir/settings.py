@@ -118,6 +118,10 @@ class Settings:
         return self.data_folder / "documents"
 
     @property
+    def outbox_folder(self) -> Path:
+        return self.data_folder / "outbox"
+
+    @property
     def key_folder(self) -> Path:
         return self.data_folder / "keys"
 

@@ -29,7 +29,7 @@ A resource is checked in three steps, and one mistake gives one issue: R4 (struc
 An issue names the rule, the element (FHIRPath), what was found and what is expected, in French and in English.
 
 - on every deposit (ITI-65, ITI-105, folders): errors refuse with 422, the rest comes back as `outcome`;
-- `POST [type]/$validate`, `GET|POST [type]/[id]/$validate`, with `mode` and `profile`: answered 200 with line and column;
+- `POST [type]/$validate`, `GET|POST [type]/[id]/$validate`, with `mode`, `profile`: answered 200 with line and column;
 - `dmp-fhir validate FILE... [--profile URL] [--level released|main|mhd] [--json]`: exit code 1 when there is an error;
 - `dmp-fhir profiles list` says what is in force; `dmp-fhir profiles load PACKAGE.tgz` puts a FHIR package over ours.
 

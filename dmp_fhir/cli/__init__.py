@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dmp_fhir.cli.commands import main
+from dmp_fhir.cli.operator import jobs, matrix, record, review
 from dmp_fhir.cli.policy import policy
 from dmp_fhir.cli.validation import profiles_group, validate
 
-main.add_command(policy)
-main.add_command(validate)
-main.add_command(profiles_group)
+policy.add_command(matrix)
+for command in (policy, jobs, record, review, validate, profiles_group):
+    main.add_command(command)
 
 __all__ = ["main"]

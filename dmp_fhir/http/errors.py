@@ -10,12 +10,11 @@ from flask import Flask
 from flask import Response as HttpResponse
 from werkzeug.exceptions import HTTPException
 
-from dmp_fhir.http.fhir import services
+from dmp_fhir.http.fhir import answer_format, request_id, services
 from dmp_fhir.http.rendering import render
 from dmp_fhir.interactions.messages import Response
 from dmp_fhir.outcome import error, operation_outcome
 from dmp_fhir.store.database import StoreUnavailable
-from dmp_fhir.wire.negotiation import Format
 
 logger = logging.getLogger("dmp_fhir")
 
@@ -35,7 +34,7 @@ def register(app: Flask) -> None:
 def _outcome(status: int, code: str, fr: str, en: str, headers: list[tuple[str, str]] | None = None) -> HttpResponse:
     tree = operation_outcome([error(code, fr, en)])
     response = Response(status, tree=tree, headers=headers or [])
-    return render(response, Format.JSON, services().settings, str(uuid.uuid4()))
+    return render(response, answer_format(), services().settings, request_id())
 
 
 def _http_fault(fault: HTTPException) -> HttpResponse:

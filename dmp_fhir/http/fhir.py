@@ -95,10 +95,10 @@ def _answer(work: Callable[[], Response]) -> HttpResponse:
         response = work()
     except Refused as refused:
         response = refusal_response(refused.refusal)
-    return render(response, _format(), services().settings, _request_id())
+    return render(response, answer_format(), services().settings, request_id())
 
 
-def _format() -> Format:
+def answer_format() -> Format:
     """The format of the answer; JSON when what is asked for can't be had."""
     try:
         return response_format(request.args.get("_format"), request.headers.get("Accept"))
@@ -117,7 +117,7 @@ def _method() -> str:
     return request.environ["REQUEST_METHOD"]
 
 
-def _request_id() -> str:
+def request_id() -> str:
     """The client's X-Request-Id when it is harmless, else one of ours; the same during one request."""
     if "dmp_fhir.request_id" not in request.environ:
         given = request.headers.get("X-Request-Id", "")
@@ -136,7 +136,7 @@ def _handle(path: str) -> Response:
         asked = _address(path)
     except Refused as refused:
         fault = refused
-    exchange = Exchange(services(), _identify(asked), asked, _request_id())
+    exchange = Exchange(services(), _identify(asked), asked, request_id())
     try:
         if fault:
             raise fault
@@ -162,7 +162,7 @@ def _identify(asked: Request) -> AccessContext:
             action,
             outcome="4",
             reason=refused.refusal.issues[0].code,
-            request_id=_request_id(),
+            request_id=request_id(),
             status=refused.refusal.status,
         )
         part = services()

@@ -8,16 +8,14 @@ from dmp_fhir.canonicals import PROFILE_FOLDER
 from dmp_fhir.interactions import iti105_publish
 from dmp_fhir.interactions.conditional_create import CLAIMED, claim_key, condition_of, existing_resource
 from dmp_fhir.interactions.conditions import answer_written
+from dmp_fhir.interactions.consents import create_consent
 from dmp_fhir.interactions.folders import create_folder
 from dmp_fhir.interactions.gate import Writing
 from dmp_fhir.interactions.messages import Request, Response
 from dmp_fhir.interactions.references import RECORD_ELEMENT, record_of, subject_of
 from dmp_fhir.outcome import refuse, refuse_all
 from dmp_fhir.policy.actions import Action
-from dmp_fhir.policy.facts import ConsentTarget
 from dmp_fhir.profiles.submission import list_kind
-from dmp_fhir.registry.columns import consent_columns
-from dmp_fhir.registry.consents import consequences
 from dmp_fhir.registry.identifiers import Owner, claim, key_of, national_keys
 from dmp_fhir.registry.records import create_record
 from dmp_fhir.registry.shelves import DIRECTORY_TYPES, put_new
@@ -83,28 +81,7 @@ def _create_around(gate: Writing, tree: Tree) -> tuple[Found, str]:
 
 def _create_consent(gate: Writing, tree: Tree) -> tuple[Found, str]:
     record_id = record_of(gate, tree)
-    decision = gate.permit(Action.CONSENT_WRITE, record_id, target=consent_target(tree))
-    assert record_id is not None
-    stored = with_patient(tree, record_id) | {"id": new_id()}
-    instant = gate.instant(record_id)
-    found = put_new(gate.tx, record_id, stored, instant)
-    for changed in consequences(gate.tx, record_id, stored, instant):
-        gate.did("update", "U", record_id, changed, decision=decision)
-    gate.rights_changed(record_id)
-    gate.did("create", "C", record_id, found, decision=decision)
-    return found, record_id
-
-
-def consent_target(tree: Tree) -> ConsentTarget:
-    """What the policy looks at in a Consent."""
-    columns = consent_columns(tree)
-    return ConsentTarget(
-        columns["kind"],
-        columns["decision"],
-        columns.get("actor_kind"),
-        columns.get("actor_id"),
-        ended=columns["status"] != "active",
-    )
+    return create_consent(gate, with_patient(tree, record_id), record_id), record_id
 
 
 def _create_list(gate: Writing, tree: Tree) -> tuple[Found, str]:

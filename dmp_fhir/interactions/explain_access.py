@@ -9,7 +9,7 @@ document hidden from who asks, there is nothing here: the uniform 404.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from dmp_fhir.canonicals import RULE_SYSTEM, TRE_G15
 from dmp_fhir.identity.claims import access_context
@@ -22,10 +22,11 @@ from dmp_fhir.interactions.gate import Gate
 from dmp_fhir.interactions.messages import Request, Response
 from dmp_fhir.outcome import TRANSLATION, not_found, refuse
 from dmp_fhir.policy import explain
-from dmp_fhir.policy.actions import Action
+from dmp_fhir.policy.actions import CONSULTATION, Action
 from dmp_fhir.policy.engine import Decision
 from dmp_fhir.policy.explain import SITUATIONS, Answer, Situation
 from dmp_fhir.policy.facts import DocumentFacts
+from dmp_fhir.policy.matrix import Matrix as HabilitationMatrix
 from dmp_fhir.policy.relation import PROFESSIONALS
 from dmp_fhir.policy.scenarios import CATEGORIES
 from dmp_fhir.registry.documents import stored_document
@@ -54,13 +55,16 @@ def explain_access(gate: Gate) -> Response:
     given = _parameters(request, gate.context)
     asked = _asked(gate, record_id, given)
     if asked is None:
-        lines = explain.answers(gate.context, standing, facts, now)
+        lines = explain.answers(gate.context, standing, facts, now, settings=gate.settings)
     else:
         spread = explain.situations_of(asked) if asked.actor_id == explain.SOMEBODY else (Situation.AS_IS,)
         lines = [
-            each for situation in spread for each in explain.answers(asked, standing, facts, now, situation=situation)
+            each
+            for situation in spread
+            for each in explain.answers(asked, standing, facts, now, situation=situation, settings=gate.settings)
         ]
-    readers = list(explain.audience(standing, facts, now)) if facts is not None and asked is None else []
+    everybody = facts is not None and asked is None
+    readers = list(explain.audience(standing, facts, now, settings=gate.settings)) if everybody and facts else []
     gate.did(
         "operation",
         "E",
@@ -69,7 +73,8 @@ def explain_access(gate: Gate) -> Response:
         query=request.query or None,
         entities=((request.resource_type or "", request.id or "", None),),
     )
-    return Response(200, tree=_answer(request, now, lines, readers))
+    matrix = Matrix(gate.settings.matrix, facts.type_code) if facts else None
+    return Response(200, tree=_answer(request, now, lines, readers, matrix))
 
 
 # --- who may ask ----------------------------------------------------------------------------------
@@ -219,7 +224,21 @@ def _bad(expression: str, fr: str, en: str) -> NoReturn:
 # --- the answer -----------------------------------------------------------------------------------
 
 
-def _answer(request: Request, now: int, lines: list[Answer], readers: list[Answer]) -> Tree:
+class Matrix(NamedTuple):
+    """The habilitation matrix in force, and the type of the document asked about."""
+
+    in_force: HabilitationMatrix
+    type_code: str | None
+
+    def confidence(self, answer: Answer) -> str | None:
+        """How sure the cell is that decides for a professional (D32); None when no cell does."""
+        context = answer.context
+        if answer.action not in CONSULTATION or context.actor_category not in PROFESSIONALS:
+            return None
+        return self.in_force.cell(context.actor_category, context.profession, self.type_code or "").confidence
+
+
+def _answer(request: Request, now: int, lines: list[Answer], readers: list[Answer], matrix: Matrix | None) -> Tree:
     decisions = [each.decision for each in (*lines, *readers)]
     rules = dict.fromkeys((rule, each.permit) for each in decisions for rule in each.rules)
     situations = dict.fromkeys(each.situation for each in (*lines, *readers))
@@ -228,8 +247,9 @@ def _answer(request: Request, now: int, lines: list[Answer], readers: list[Answe
         "parameter": [
             {"name": "subject", "valueReference": {"reference": f"{request.resource_type}/{request.id}"}},
             {"name": "instant", "valueInstant": instant_text(now)},
-            *(_part("answer", _action(each)) for each in lines),
-            *(_part("reader", _line(each)) for each in readers),
+            *([{"name": "matrix", "valueString": matrix.in_force.version}] if matrix else []),
+            *(_part("answer", _action(each, matrix)) for each in lines),
+            *(_part("reader", _line(each, matrix)) for each in readers),
             *(_part("situation", _texts(each.value, *SITUATIONS[each])) for each in situations),
             *(_part("rule", _rule(rule, permit)) for rule, permit in rules),
         ],
@@ -240,11 +260,11 @@ def _part(name: str, parts: Iterable[Tree]) -> Tree:
     return {"name": name, "part": list(parts)}
 
 
-def _action(answer: Answer) -> list[Tree]:
-    return [{"name": "action", "valueCode": answer.action.value}, *_line(answer)]
+def _action(answer: Answer, matrix: Matrix | None) -> list[Tree]:
+    return [{"name": "action", "valueCode": answer.action.value}, *_line(answer, matrix)]
 
 
-def _line(answer: Answer) -> list[Tree]:
+def _line(answer: Answer, matrix: Matrix | None) -> list[Tree]:
     context, decision = answer.context, answer.decision
     parts: list[Tree] = [{"name": "category", "valueCode": context.actor_category}]
     if context.profession:
@@ -256,6 +276,8 @@ def _line(answer: Answer) -> list[Tree]:
     if decision.reason:
         parts.append({"name": "reason", "valueCode": decision.reason})
     parts += [{"name": "rule", "valueCode": rule} for rule in decision.rules]
+    if matrix and (confidence := matrix.confidence(answer)):
+        parts.append({"name": "confidence", "valueCode": confidence})
     return parts + [{"name": "obligation", "valueCode": each} for each in sorted(decision.obligations)]
 
 

@@ -30,7 +30,7 @@ from dmp_fhir.policy.predicate import (
 )
 from dmp_fhir.policy.refusals import refuse_record
 from dmp_fhir.policy.relation import EMERGENCY_PURPOSES
-from dmp_fhir.policy.standing import NO_RECORD, Standing, load_grants, load_standing
+from dmp_fhir.policy.standing import NO_RECORD, NOT_LINKED, Standing, load_grants, load_standing
 from dmp_fhir.registry.versions import Found
 from dmp_fhir.store.clock import RecordClock, lock_record
 from dmp_fhir.store.database import Reader, Transaction
@@ -111,6 +111,12 @@ class Gate:
         if not decision.permit:
             refuse_record(decision)
         return decision
+
+    def permit_not_linked(self, action: Action) -> None:
+        """For a record that is not here: refuse as for one that is, when the caller has nothing to do with it (D27)."""
+        decision = decide(self.context, action, NOT_LINKED, None, self.now, settings=self.settings)
+        if not decision.permit:
+            refuse_record(decision)
 
     def permit_by_id(self, action: Action, record_id: str | None, facts: DocumentFacts | None = None) -> Decision:
         """As `permit`, for a resource asked for by its id: any refusal is the uniform 404 (TF-001)."""

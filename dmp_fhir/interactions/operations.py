@@ -32,6 +32,13 @@ _LINE = (
     _answered("allowed", "1", "Autorisé ou non", "Allowed or not", kind="boolean"),
     _answered("reason", "1", "Motif du refus", "Reason of the refusal", kind="code"),
     _answered("rule", "*", "Règles qui décident", "Rules that decide", kind="code"),
+    _answered(
+        "confidence",
+        "1",
+        "Certitude de la case de la matrice : confirmed, partial, unverified",
+        "How sure the cell of the matrix is: confirmed, partial, unverified",
+        kind="code",
+    ),
     _answered("obligation", "*", "Ce qui accompagne l'acte", "What goes with the act", kind="code"),
 )
 _TEXT = _answered("text", "1", "Phrase en français, traduite", "Sentence in French, translated", kind="string")
@@ -74,6 +81,7 @@ EXPLAIN_ACCESS: Tree = {
         _given("persona", "code", "Bac à sable : persona essayée", "Sandbox: the persona to try"),
         _answered("subject", "1", "Le dossier ou le document", "The record or document", kind="Reference"),
         _answered("instant", "1", "Instant de la décision", "Instant of the decision", kind="instant"),
+        _answered("matrix", "1", "Matrice en vigueur", "Matrix in force", kind="string"),
         _answered(
             "answer",
             "*",

@@ -168,7 +168,7 @@ def _run(gate: Gate, query: SearchQuery, record_id: str | None, cursor: Cursor |
         by_document = query.resource_type == "DocumentReference" and not query.patients and _own_record(gate) is None
         if query.resource_type != "Patient" and not by_document:
             # The same answer whether or not the record exists (D27); TD0.2 alone tells (AR-14).
-            gate.permit(_action(gate, query), None)
+            gate.permit_not_linked(_action(gate, query))
         return Page(0 if query.with_total or query.count_only else None, [], [], None, None)
     predicates = {} if record_id == DIRECTORY else gate.predicates(record_id, _action(gate, query))
     again = predicates["DocumentReference"].again if predicates else None

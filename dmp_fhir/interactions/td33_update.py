@@ -16,6 +16,7 @@ from dmp_fhir.interactions.messages import Request, Response
 from dmp_fhir.interactions.references import document_identified
 from dmp_fhir.outcome import not_found, refuse
 from dmp_fhir.policy.actions import Action
+from dmp_fhir.policy.engine import merged
 from dmp_fhir.registry.documents import StoredDocument, amend_document, is_archived, stored_document
 from dmp_fhir.registry.identifiers import UNIQUE_ID, key_of, owner_of
 from dmp_fhir.registry.labels import is_confidentiality, labels, mask_of, masks_of
@@ -43,14 +44,12 @@ def patch(gate: Writing, request: Request) -> Response:
     for change in changes:
         after = _apply(after, change)
     actions = _actions(before, after)
-    for action in actions or [Action.DOC_READ]:
-        gate.permit(action, document.record_id, document.facts)
+    decisions = [gate.permit(action, document.record_id, document.facts) for action in actions or [Action.DOC_READ]]
     require_match(request, document.version)
     if not actions:
         return answer_written(request, _as_found(gate, document), 200)
     found = amend_document(gate.tx, document, after, gate.instant(document.record_id))
-    decision = gate.decide(actions[0], document.record_id, document.facts)
-    gate.did("patch", "U", document.record_id, found, decision=decision)
+    gate.did("patch", "U", document.record_id, found, decision=merged(decisions))
     return answer_written(request, found, 200)
 
 

@@ -10,17 +10,17 @@ from typing import Any
 
 from dmp_fhir.canonicals import PROFILE_FOLDER
 from dmp_fhir.interactions.conditions import answer_written, require_match
-from dmp_fhir.interactions.create import consent_target, with_patient
+from dmp_fhir.interactions.consents import update_consent
+from dmp_fhir.interactions.create import with_patient
 from dmp_fhir.interactions.folders import replace_folder
 from dmp_fhir.interactions.gate import Writing
 from dmp_fhir.interactions.messages import Request, Response
 from dmp_fhir.interactions.references import record_of
 from dmp_fhir.outcome import not_found, refuse, refuse_all
 from dmp_fhir.policy.actions import Action
-from dmp_fhir.policy.refusals import refuse_record
 from dmp_fhir.profiles.submission import list_kind
-from dmp_fhir.registry.consents import consequences
 from dmp_fhir.registry.identifiers import Owner, claim, national_keys, release
+from dmp_fhir.registry.lifecycle import follow_status, status_of
 from dmp_fhir.registry.records import update_record
 from dmp_fhir.registry.shelves import DIRECTORY_TYPES, current, put_next
 from dmp_fhir.registry.versions import Found, home_of
@@ -94,7 +94,10 @@ def _known(gate: Writing, record_id: str, tree: Tree, request: Request) -> Found
 def _update_patient(gate: Writing, record_id: str, tree: Tree, request: Request) -> Found:
     decision = gate.permit_by_id(Action.RECORD_UPDATE, record_id)
     known = _known(gate, record_id, tree, request)
-    found = update_record(gate.tx, record_id, tree, known.version, gate.instant(record_id))
+    before, instant = gate.standing(record_id).status, gate.instant(record_id)
+    found = update_record(gate.tx, record_id, tree, known.version, instant)
+    for ended in follow_status(gate.tx, record_id, before, status_of(gate.tx, record_id) or before, instant):
+        gate.did("update", "U", record_id, ended, decision=decision)
     gate.rights_changed(record_id)
     gate.did("update", "U", record_id, found, decision=decision)
     return found
@@ -124,41 +127,11 @@ def _update_around(gate: Writing, record_id: str, tree: Tree, request: Request) 
     return found
 
 
-def _update_consent(gate: Writing, record_id: str, tree: Tree, request: Request) -> Found:
-    """A consent changes by its status and period: kind and actor stay what they were."""
-    visible = current(gate.reader, record_id, "Consent", tree["id"], gate.predicates(record_id)["Consent"])
-    if visible is None:
-        not_found()
-    decision = gate.decide(Action.CONSENT_WRITE, record_id, target=consent_target(tree))
-    if not decision.permit:
-        refuse_record(decision)
-    _same_record(gate, record_id, tree)
-    known = _known(gate, record_id, tree, request)
-    before, after = consent_target(parse_json(known.body)), consent_target(tree)
-    if (before.kind, before.actor_id) != (after.kind, after.actor_id):
-        refuse(
-            422,
-            "business-rule",
-            "La nature et l'acteur d'un consentement ne changent pas : mettez fin à celui-ci et créez-en un autre.",
-            "The kind and the actor of a consent do not change: end this one and create another.",
-            expression="Consent.category",
-            rule="AR-22",
-        )
-    instant = gate.instant(record_id)
-    stored = with_patient(tree, record_id)
-    found = put_next(gate.tx, record_id, stored, known.version, instant, "PUT")
-    for changed in consequences(gate.tx, record_id, stored, instant):
-        gate.did("update", "U", record_id, changed, decision=decision)
-    gate.rights_changed(record_id)
-    gate.did("update", "U", record_id, found, decision=decision)
-    return found
-
-
 _UPDATERS = {
     "Patient": _update_patient,
     "RelatedPerson": _update_around,
     "CareTeam": _update_around,
-    "Consent": _update_consent,
+    "Consent": update_consent,
 }
 
 

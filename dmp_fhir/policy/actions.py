@@ -80,11 +80,11 @@ def consent_action(kind: str, decision: str, *, ended: bool = False) -> Action |
     """
     match kind:
         case "AUTORISATION" | "EQUIPE":
-            return Action.AUTH_REMOVE if ended else Action.AUTH_ADD
+            return Action.AUTH_REMOVE if (decision == "deny") != ended else Action.AUTH_ADD
         case "BLOCAGE":
             return Action.AUTH_UNBLOCK if ended else Action.AUTH_BLOCK
         case "MEDECIN_TRAITANT":
-            return Action.MT_REVOKE if ended else Action.MT_DECLARE
+            return Action.MT_REVOKE if (decision == "deny") != ended else Action.MT_DECLARE
         case "URGENCE_BTG" | "URGENCE_SAMU" | "URGENCE_MASQUES":
             return Action.PREF_EMERGENCY
         case "MASQUAGE_DEFAUT":

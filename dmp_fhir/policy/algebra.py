@@ -141,7 +141,8 @@ class DepositedAfter(Condition):
 class Authored(Condition):
     """One of these (kind, identifier) pairs, computed from the caller, is author of the document (AR-59, AR-70).
 
-    A structure counts as author only when no person is named, unless `any_structure`.
+    A structure counts as author only when no person is named, unless `any_structure`. In SQL the documents of an author
+    are looked up once for the record, not once for each document.
     """
 
     who: Callable[[Caller], tuple[tuple[str, str], ...]]
@@ -160,16 +161,21 @@ class Authored(Condition):
         )
 
     def clause(self, caller: Caller, scope: Scope) -> Sql:
-        return join(" OR ", (self._one(kind, identifier, scope) for kind, identifier in self.who(caller)))
+        record = scope.bind("record", caller.standing.record_id)
+        return join(" OR ", (self._one(kind, identifier, record, scope) for kind, identifier in self.who(caller)))
 
-    def _one(self, kind: str, identifier: str, scope: Scope) -> Sql:
-        d = scope.alias
-        rows = f"SELECT 1 FROM document_author pa WHERE pa.record_id = {d}.record_id AND pa.document_id = {d}.id AND "
-        named = f"pa.kind = {scope.bind(f'author_{kind}_kind', kind)}"
-        own = f"EXISTS ({rows}{named} AND pa.identifier = {scope.bind(f'author_{kind}', identifier)})"
-        if kind != "structure" or self.any_structure:
-            return own
-        return f"({own} AND NOT EXISTS ({rows}pa.kind = {scope.bind('author_person_kind', 'person')}))"
+    def _one(self, kind: str, identifier: str, record: str, scope: Scope) -> Sql:
+        kind_name = scope.bind(f"author_{kind}_kind", kind)
+        own = (
+            f"SELECT pa.document_id FROM document_author pa WHERE pa.record_id = {record}"
+            f" AND pa.identifier = {scope.bind(f'author_{kind}', identifier)} AND pa.kind = {kind_name}"
+        )
+        if kind == "structure" and not self.any_structure:
+            own += (
+                " AND NOT EXISTS (SELECT 1 FROM document_author pb WHERE pb.record_id = pa.record_id"
+                f" AND pb.document_id = pa.document_id AND pb.kind = {scope.bind('author_person_kind', 'person')})"
+            )
+        return f"{scope.alias}.id IN ({own})"
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ dmp_fhir/policy/predicate.py.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from dmp_fhir.identity.context import AccessContext
@@ -127,6 +127,16 @@ def decide(
     if decision.permit or decision.level != "record":
         return decision
     return replace(decision, public=first(_PUBLIC, asked))
+
+
+def merged(decisions: Sequence[Decision]) -> Decision:
+    """Several permits that are carried out as one act: every rule and every obligation of each."""
+    return replace(
+        decisions[0],
+        rules=tuple(dict.fromkeys(rule for each in decisions for rule in each.rules)),
+        obligations=frozenset(duty for each in decisions for duty in each.obligations),
+        discreet=any(each.discreet for each in decisions),
+    )
 
 
 def _consent_act(target: ConsentTarget | None) -> Action:

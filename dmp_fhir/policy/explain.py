@@ -10,14 +10,14 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cache
 
-from dmp_fhir.identity.claims import PROFESSIONS
 from dmp_fhir.identity.context import AccessContext
 from dmp_fhir.policy.actions import ABOUT_DOCUMENT, Action
 from dmp_fhir.policy.document import STAGES
 from dmp_fhir.policy.engine import Decision, decide
 from dmp_fhir.policy.facts import DocumentFacts
 from dmp_fhir.policy.relation import PATIENT_SIDE, PHYSICIAN, PROFESSIONALS
-from dmp_fhir.policy.rules.base import DEFAULT_SETTINGS, DocumentRule, PolicySettings, Rule
+from dmp_fhir.policy.rules.base import DocumentRule, Rule
+from dmp_fhir.policy.settings import DEFAULT_SETTINGS, PolicySettings
 from dmp_fhir.policy.standing import Permit, Standing
 
 SOMEBODY = "somebody"
@@ -162,10 +162,8 @@ def audience(
 
 def professions(settings: PolicySettings) -> list[tuple[str, str]]:
     """(category, code) of every profession and role that the matrix in force knows."""
-    matrix = getattr(settings, "matrix", None)
-    health = sorted(PROFESSIONS if matrix is None else matrix.professions)
-    roles = sorted(matrix.roles) if matrix is not None else []
-    return [("PS", code) for code in health] + [("PS_ROLE", code) for code in roles]
+    matrix = settings.matrix
+    return [("PS", code) for code in sorted(matrix.professions)] + [("PS_ROLE", code) for code in sorted(matrix.roles)]
 
 
 def situations_of(context: AccessContext) -> tuple[Situation, ...]:

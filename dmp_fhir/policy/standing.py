@@ -109,6 +109,9 @@ class Standing:
 NO_RECORD = Standing("", "absent")
 """The standing of whoever asks about a record that is not there; also used for what belongs to no record."""
 
+NOT_LINKED = Standing("", "open")
+"""That of whoever has nothing to do with a record: a search in one that is not there is answered by it (D27)."""
+
 _QUERY = """
 SELECT 'record', status, birth_date, '', '', CAST(NULL AS BIGINT), CAST(NULL AS BIGINT), clock
   FROM record WHERE id = :record

@@ -70,9 +70,12 @@ def create_record(tx: Transaction, record_id: str, patient: Tree, instant: int) 
 
 
 def update_record(tx: Transaction, record_id: str, patient: Tree, version: int, instant: int) -> Found:
+    """The next version of the Patient. A suspension lasts whatever the Patient says (AR-12)."""
     tx.execute("DELETE FROM ins WHERE record_id = :record_id", {"record_id": record_id})
     _claim_ins(tx, record_id, patient)
-    return put_next(tx, record_id, patient, version, instant, "PUT")
+    suspended = tx.row("SELECT 1 FROM record WHERE id = :id AND status = 'suspended'", {"id": record_id})
+    more = {"status": "suspended"} if suspended else None
+    return put_next(tx, record_id, patient, version, instant, "PUT", more)
 
 
 def _claim_ins(tx: Transaction, record_id: str, patient: Tree) -> None:

@@ -182,6 +182,14 @@ document_author = _owned_by_record(
     CheckConstraint("kind IN ('person', 'structure', 'patient', 'system')", name="document_author_kind"),
     key=("record_id", "document_id", "kind", "identifier"),
 )
+# What an author deposited in a record, which the predicate of the rules asks once per query (policy/algebra.py).
+Index(
+    "document_author_by_author",
+    document_author.c.record_id,
+    document_author.c.identifier,
+    document_author.c.kind,
+    document_author.c.document_id,
+)
 
 # What attachment.url leads to: a Binary, or a Bundle of type document. Bytes are outside the rows (store/payloads.py).
 payload = _owned_by_record(

@@ -16,10 +16,10 @@ Place = tuple[Any, Any]
 BOUNDARIES: tuple[Any, ...] = (
     None, True, False, 0, -1, 1, 2**31 - 1, 2**31, 2**53 + 1, 1.5, -0.0, 1e308, "", " ", "a", "a" * 65, "a" * 5000,
     "\u0000", "é", "\ud83d\ude00", "null", "true", "0", "-1", "NaN", "2021-02-30", "9999-12-31", "0001-01-01", "#",
-    "#x", "urn:uuid:x", "http://", "Patient/", "Patient?identifier=", "DocumentReference/x", "../", "%00", "'", "\"", "<a/>",
-    "&", [], {}, [[]], [None], {"a": 1}, [{}], "current", "Bundle", "Binary", "List", "transaction", "POST", "PUT",
-    "GET", "DELETE", "urn:oid:1.2.250.1.213.1.4.10", "http://loinc.org", "application/pdf", "AAAA", "extension", "contained",
-    "resourceType",
+    "#x", "urn:uuid:x", "http://", "Patient/", "Patient?identifier=", "DocumentReference/x", "../", "%00", "'", "\"",
+    "<a/>", "&", [], {}, [[]], [None], {"a": 1}, [{}], "current", "Bundle", "Binary", "List", "transaction", "POST",
+    "PUT", "GET", "DELETE", "urn:oid:1.2.250.1.213.1.4.10", "http://loinc.org", "application/pdf", "AAAA", "extension",
+    "contained", "resourceType",
 )  # fmt: skip
 
 

@@ -153,19 +153,22 @@ class Target:
         started = time.process_time()
         response = self.send(method, path, **how)
         elapsed = time.process_time() - started
-        stored = self.state() != self._state
+        after = self.state()
+        changed = [name for name in after if after[name] != self._state[name]]
+        if response.status_code < 300:
+            # Who is told of an access (AR-30) is a consequence of it, like its trace.
+            changed = [name for name in changed if name != "notification"]
+        self._state = after
+        stored = bool(changed)
         leaked = self._leaks(response, self.log.lines[lines:], leaks)
         fault = response.status_code >= 500
         self.stored = stored
         if may_store and response.status_code < 300:
             stored = False
-            self.settle()
         tally.tried(self.area, stored=stored, leaked=bool(leaked), fault=fault)
         problems = [f"leaked {leaked}"] if leaked else []
         if stored:
-            after = self.state()
-            problems.append(f"stored: {[name for name in after if after[name] != self._state[name]]}")
-            self.settle()
+            problems.append(f"stored: {changed}")
         if fault:
             problems.append(f"{response.status_code}: {response.text[:300]} {self.log.lines[lines:]}")
         if elapsed > MOST_SECONDS:
@@ -184,7 +187,7 @@ class Target:
     # --- what is stored --------------------------------------------------------------------------
 
     def state(self) -> dict[str, int]:
-        """Rows per table but the trace's, the clocks of the records, and files of documents."""
+        """Rows per table but those of the trace, the clocks of the records, and files of documents."""
         with self.database.snapshot() as reader:
             counts = dict(zip(_TABLES, reader.row(_COUNTS) or (), strict=True))
             clock, version = reader.row(_CLOCKS) or (0, 0)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from dmp_fhir.policy.standing import NO_RECORD, PARIS, load_standing, majority
+from dmp_fhir.policy.standing import NO_RECORD, PARIS, load_grants, load_standing, majority
 from dmp_fhir.store.database import Database
 from tests.policy.worlds import DAY, HERE, INS, ME, NOW, OTHER, PARENT
 
@@ -153,3 +153,95 @@ def test_majority_is_when_it_is_sure(birth_date: str, birthday: tuple[int, int, 
 
 def test_an_unknown_age_protects_as_a_minor() -> None:
     assert majority(None) > NOW * 1000
+
+
+@pytest.mark.parametrize("kind", ["AUTORISATION", "MEDECIN_TRAITANT", "BLOCAGE", "OPPOSITION_ALIMENTATION"])
+@pytest.mark.parametrize("order", [(1, 2), (2, 1), (1, 1)])
+def test_of_two_consents_about_one_actor_the_refusal_wins(
+    database: Database, kind: str, order: tuple[int, int]
+) -> None:
+    """TF-026: whatever the order in which they were decided or stored."""
+    put_record(database)
+    with database.transaction() as tx:
+        for number, (decision, decided) in enumerate(zip(("permit", "deny"), order, strict=True)):
+            put_consent(tx, number, kind, decision, ("Practitioner", ME), decided=decided)
+    found = standing(database)
+    assert found.permits == ()
+    assert found.treating_physicians == frozenset()
+    assert found.blocked == (frozenset({ME}) if kind == "BLOCAGE" else frozenset())
+    assert found.feeding_opposed == (frozenset({ME}) if kind == "OPPOSITION_ALIMENTATION" else frozenset())
+
+
+def test_a_refusal_takes_back_no_right_of_another_nor_outside_its_period(database: Database) -> None:
+    put_record(database)
+    with database.transaction() as tx:
+        put_consent(tx, 1, "AUTORISATION", "permit", ("Practitioner", ME))
+        put_consent(tx, 2, "AUTORISATION", "deny", ("Practitioner", OTHER))
+        put_consent(tx, 3, "AUTORISATION", "deny", ("Practitioner", ME), period_high=NOW)
+        put_consent(tx, 4, "AUTORISATION", "deny", ("Practitioner", ME), period_low=NOW + 1)
+    assert [permit.actor for permit in standing(database).permits] == [ME]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        *({"status": status} for status in ("draft", "proposed", "rejected", "inactive", "entered-in-error")),
+        {"period_low": NOW + 1},
+        {"kind": "RECHERCHE"},
+        {"decision": "deny"},
+    ],
+)
+def test_a_consent_that_is_not_in_force_gives_nothing(database: Database, changes: dict[str, Any]) -> None:
+    """TF-027."""
+    put_record(database)
+    with database.transaction() as tx:
+        for number, kind in enumerate(("AUTORISATION", "MEDECIN_TRAITANT")):
+            values = {"kind": kind, "decision": "permit"} | changes
+            put_consent(tx, number, values.pop("kind"), values.pop("decision"), ("Practitioner", ME), **values)
+    found = standing(database)
+    assert (found.permits, found.treating_physicians) == ((), frozenset())
+
+
+@pytest.mark.parametrize(("low", "high", "valid"), [(NOW, NOW + 1, True), (0, NOW, False), (NOW + 1, NOW + 2, False)])
+def test_a_period_begins_with_its_first_instant_and_ends_before_its_last(
+    database: Database, low: int, high: int, valid: bool
+) -> None:
+    """TF-025: [low, high)."""
+    put_record(database)
+    with database.transaction() as tx:
+        put_consent(tx, 1, "AUTORISATION", "permit", ("Practitioner", ME), period_low=low, period_high=high)
+        put_consent(tx, 2, "DELEGATION", "permit", ("RelatedPerson", "helper"), period_low=low, period_high=high)
+    found = standing(database)
+    assert any(permit.start_ms <= NOW < permit.end_ms for permit in found.permits) == valid
+    assert found.helpers == (frozenset({"helper"}) if valid else frozenset())
+
+
+def test_a_helper_is_named_by_number_or_by_the_person_around_the_patient(database: Database) -> None:
+    put_record(database)
+    with database.transaction() as tx:
+        put_consent(tx, 1, "DELEGATION", "permit", ("RelatedPerson", "daughter"))
+        put_consent(tx, 2, "DELEGATION", "permit", ("RelatedPerson", OTHER))
+        put_party(tx, "RelatedPerson", "daughter")
+        put_token(tx, "RelatedPerson", "daughter", "identifier", SYSTEM, PARENT)
+    assert standing(database).helpers == {PARENT, OTHER}
+
+
+def test_grants_of_one_person_that_still_count(database: Database) -> None:
+    put_record(database)
+    with database.transaction() as tx:
+        for session, person, expires in (
+            ("now", ME, NOW + 1),
+            ("before", ME, NOW - DAY),
+            ("long ago", ME, NOW - 31 * DAY),
+            ("somebody", OTHER, NOW + 1),
+        ):
+            row = {"record_id": "r", "person": person, "structure": HERE, "session": session, "id": session}
+            row |= {"purpose": "bris_de_glace", "person_name": "Dr", "motive": "m", "granted": 1, "expires": expires}
+            tx.insert("emergency_grant", row | {"review": True})
+    with database.snapshot() as reader:
+        found = load_grants(reader, "r", ME, NOW)
+    assert {grant.session for grant in found} == {"now", "before"}
+
+
+def test_the_age_of_majority_is_a_setting() -> None:
+    assert majority("2008-11-22", 16) == majority("2006-11-22")

@@ -8,7 +8,7 @@ from itertools import product
 
 from dmp_fhir.identity.context import AccessContext
 from dmp_fhir.policy.facts import DocumentFacts
-from dmp_fhir.policy.standing import Permit, Representative, Standing
+from dmp_fhir.policy.standing import NO_RECORD, Permit, Representative, Standing
 
 NOW = 1_790_000_000_000
 DAY = 86_400_000
@@ -67,7 +67,8 @@ ROLES = (
 
 
 def standings() -> Iterator[Standing]:
-    """Every combination of status, age, link, block and emergency preference."""
+    """No record, then every combination of status, age, link, block and emergency preference."""
+    yield NO_RECORD
     links = {
         "none": {},
         "treating": {"treating_physicians": frozenset({ME})},
@@ -81,13 +82,13 @@ def standings() -> Iterator[Standing]:
     emergencies = ((True, True, False), (True, True, True), (False, False, False))
     around = {"representatives": (Representative(PARENT),), "helpers": frozenset({HELPER})}
     for status, minor, link, block, emergency in product(
-        ("open", "closed", "suspended", "absent"), (False, True), links.values(), blocks, emergencies
+        ("open", "closed", "suspended"), (False, True), links.values(), blocks, emergencies
     ):
         break_glass, centre_15, masked = emergency
         yield Standing(
-            record_id="record" if status != "absent" else "",
+            record_id="record",
             status=status,
-            ins=frozenset({INS}) if status != "absent" else frozenset(),
+            ins=frozenset({INS}),
             majority_ms=NOW + DAY if minor else NOW - DAY,
             blocked=block,
             break_glass=break_glass,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
 from fhir.resources.R4B.operationoutcome import OperationOutcome
 
 from tests.rest.bodies import CLAIRE, HENRI, NADIA, document, lot, simple
@@ -30,18 +29,19 @@ def refused(answer: Answer, status: int) -> Answer:
     return answer
 
 
-@pytest.mark.parametrize("path", ["Patient/x", "DocumentReference", "", "Nothing", "Patient/x/_history", "a/b/c/d/e"])
-@pytest.mark.parametrize("method", ["GET", "POST", "PATCH"])
-def test_without_a_token_nothing_is_told(registry: Caller, method: str, path: str) -> None:
-    answer = registry.ask(method, path, by=None)
-    if (path, method) in [("", "GET"), ("", "PATCH")]:
-        refused(answer, 405)
-        return
-    if path == "a/b/c/d/e":
-        refused(answer, 404)
-        return
-    refused(answer, 401)
-    assert answer.headers["WWW-Authenticate"].startswith("Bearer")
+def test_without_a_token_nothing_is_told(registry: Caller) -> None:
+    """Not even whether an address or a method exists."""
+    for path in ("Patient/x", "DocumentReference", "", "Nothing", "Patient/x/_history", "a/b/c/d/e"):
+        for method in ("GET", "POST", "PUT", "PATCH", "DELETE"):
+            answer = refused(registry.ask(method, path, by=None), 401)
+            assert answer.headers["WWW-Authenticate"].startswith("Bearer"), (method, path)
+    assert registry.ask("HEAD", "Patient/x", by=None).status == 401
+
+
+def test_what_is_not_http_of_fhir_is_refused_in_the_format_asked_for(talk: Caller) -> None:
+    answer = refused(talk.ask("OPTIONS", "Patient"), 405)
+    assert "GET" in answer.headers["Allow"]
+    assert answer.headers["Content-Type"].startswith(MEDIA_TYPES[talk.form])
 
 
 def test_a_bad_token_is_401_with_the_reason(talk: Caller) -> None:

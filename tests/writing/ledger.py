@@ -19,8 +19,7 @@ from typing import Any
 import requests
 
 from dmp_fhir.store.database import Database, Reader
-from tests.support.server import LiveServer
-from tests.writing.api import Answer, OverHttp
+from tests.writing.api import Answer, Api
 from tests.writing.lots import PATIENT, Tree, archived, lot, oid, simple
 
 LARGEST = 60_000
@@ -111,7 +110,7 @@ class Ledger:
 class Client(threading.Thread):
     """Sends lots, publications and patches one after the other until the server is gone or `enough` is set."""
 
-    def __init__(self, api: OverHttp, ledger: Ledger, prefix: str, seed: str, retries: list[Entry]) -> None:
+    def __init__(self, api: Api, ledger: Ledger, prefix: str, seed: str, retries: list[Entry]) -> None:
         super().__init__(daemon=True)
         self.api = api
         self.ledger = ledger
@@ -190,13 +189,12 @@ class Verdict:
         return not (self.lost or self.doubled or self.half_written or self.untraced)
 
 
-def audit(server: LiveServer, ledger: Ledger, names: Iterable[str] | None = None) -> Verdict:
-    """The registry behind a running server against the ledger (all entries, or those of `names`): through its API what
+def audit(api: Api, database_url: str, ledger: Ledger, names: Iterable[str] | None = None) -> Verdict:
+    """The registry behind an API against the ledger (all entries, or those of `names`): through its API what
     was acknowledged, by its tables what was not."""
     verdict = Verdict()
     chosen = set(ledger.entries) if names is None else set(names)
     entries = [each for each in ledger.entries.values() if each.name in chosen]
-    api = OverHttp(server)
     for entry in entries:
         if entry.documents is not None:
             _audit_acknowledged(api, entry, verdict)
@@ -206,7 +204,7 @@ def audit(server: LiveServer, ledger: Ledger, names: Iterable[str] | None = None
             kept = api.get(f"/DocumentReference/{change.document}/_history/{change.version}", persona=PATIENT)
             if kept.status != 200 or kept.tree["meta"] != change.tree["meta"]:
                 verdict.lost.append(f"version {change.version} of {change.document}")
-    database = Database.open(server.database_url)
+    database = Database.open(database_url)
     try:
         with database.snapshot() as reader:
             for entry in entries:
@@ -217,7 +215,7 @@ def audit(server: LiveServer, ledger: Ledger, names: Iterable[str] | None = None
     return verdict
 
 
-def _audit_acknowledged(api: OverHttp, entry: Entry, verdict: Verdict) -> None:
+def _audit_acknowledged(api: Api, entry: Entry, verdict: Verdict) -> None:
     for document_id, content in zip(entry.documents or [], entry.contents, strict=True):
         document = api.get(f"/DocumentReference/{document_id}", persona=PATIENT)
         if document.status == 200:

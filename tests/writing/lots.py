@@ -26,9 +26,13 @@ _SIMPLE = json.loads((_TOUR / "publish-simple.json").read_bytes())
 _OTHER_FORMAT = _SIMPLE["content"][0]["format"]
 
 
+# Names mean something within one test only (conftest.py).
+scope = ""
+
+
 def oid(name: str) -> str:
     """A uniqueId of its own for a name (ITU-T X.667: an OID from a UUID)."""
-    return f"urn:oid:2.25.{uuid.uuid5(uuid.NAMESPACE_URL, name).int}"
+    return f"urn:oid:2.25.{uuid.uuid5(uuid.NAMESPACE_URL, f'{scope} {name}').int}"
 
 
 def urn(name: str) -> str:

@@ -5,42 +5,59 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import apsw
 import pytest
 
-from tests.support.server import LiveServer, copy_of_world, start_server, stop_server
-from tests.writing.api import OverHttp
+from dmp_fhir.app import create_app
+from dmp_fhir.settings import Settings
+from tests.support.server import MakeToken, copy_of_world
+from tests.writing.api import InProcess
 from tests.writing.ledger import Change, Client, Entry, Ledger, Verdict, audit
 from tests.writing.lots import archived
 
 
+@dataclass
+class Kept:
+    """One acknowledged lot of two documents, one of them changed since, in a registry on SQLite and in a ledger."""
+
+    api: InProcess
+    folder: Path
+    ledger: Ledger
+    entry: Entry
+
+    @property
+    def database(self) -> Path:
+        return self.folder / "registry.sqlite"
+
+    def audit(self) -> Verdict:
+        return audit(self.api, f"sqlite:///{self.database}", self.ledger)
+
+
 @pytest.fixture
-def kept(
-    request: pytest.FixtureRequest, tmp_path: Path, key_folder: Path
-) -> Iterator[tuple[LiveServer, Ledger, Entry]]:
-    """A server on SQLite with one acknowledged lot of two documents, one of them changed since, in a ledger."""
+def kept(request: pytest.FixtureRequest, tmp_path: Path, key_folder: Path, token: MakeToken) -> Iterator[Kept]:
     folder = tmp_path / "registry"
     shutil.copytree(key_folder, folder / "keys")
     copy = copy_of_world(request, "sqlite", folder)
-    server = start_server(folder, next(copy))
+    app = create_app(Settings(data_folder=folder, database_url=next(copy)), request.getfixturevalue("clock"))
     ledger = Ledger(tmp_path / "ledger.jsonl")
-    client = Client(OverHttp(server), ledger, "only", "seed", [])
     entry = Entry("only", "lot", [b"first", b"second"])
+    client = Client(InProcess(app.test_client(), token), ledger, "only", "seed", [])
     client.submit(entry)
     assert entry.documents is not None
     answer = client.api.patch(entry.documents[0], archived(True))
     ledger.changed(Change(entry.documents[0], answer.version, answer.tree))
-    yield server, ledger, entry
+    yield Kept(client.api, folder, ledger, entry)
     ledger.close()
-    stop_server(server)
+    app.extensions["dmp_fhir"].database.close()
     next(copy, None)
 
 
-def damage(server: LiveServer, sql: str) -> None:
+def damage(database: Path, sql: str) -> None:
     """What the guards of the database forbid: done with its triggers removed."""
-    connection = apsw.Connection(str(server.data_folder / "registry.sqlite"))
+    connection = apsw.Connection(str(database))
     connection.set_busy_timeout(5000)
     for (name,) in list(connection.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'")):
         connection.execute(f"DROP TRIGGER {name}")
@@ -49,9 +66,8 @@ def damage(server: LiveServer, sql: str) -> None:
     connection.close()
 
 
-def test_what_is_sound_is_found_sound(kept: tuple[LiveServer, Ledger, Entry]) -> None:
-    server, ledger, _ = kept
-    assert audit(server, ledger) == Verdict()
+def test_what_is_sound_is_found_sound(kept: Kept) -> None:
+    assert kept.audit() == Verdict()
 
 
 @pytest.mark.parametrize(
@@ -69,16 +85,14 @@ def test_what_is_sound_is_found_sound(kept: tuple[LiveServer, Ledger, Entry]) ->
         ("DELETE FROM resource_home WHERE id = '{id}'", "untraced"),
     ],
 )  # fmt: skip
-def test_each_damage_is_seen(kept: tuple[LiveServer, Ledger, Entry], sql: str, seen: str) -> None:
-    server, ledger, entry = kept
-    document = (entry.documents or [""])[0]
-    damage(server, sql.format(id=document, other=hashlib.sha256(b"second").hexdigest()))
-    verdict = audit(server, ledger)
+def test_each_damage_is_seen(kept: Kept, sql: str, seen: str) -> None:
+    document = (kept.entry.documents or [""])[0]
+    damage(kept.database, sql.format(id=document, other=hashlib.sha256(b"second").hexdigest()))
+    verdict = kept.audit()
     assert getattr(verdict, seen), verdict
 
 
-def test_a_lost_payload_is_seen(kept: tuple[LiveServer, Ledger, Entry]) -> None:
-    server, ledger, _ = kept
+def test_a_lost_payload_is_seen(kept: Kept) -> None:
     digest = hashlib.sha256(b"first").hexdigest()
-    (server.data_folder / "documents" / digest[:2] / digest).unlink()
-    assert len(audit(server, ledger).lost) == 1
+    (kept.folder / "documents" / digest[:2] / digest).unlink()
+    assert len(kept.audit().lost) == 1

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import itertools
-import json
+from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 import pytest
-from hypothesis import HealthCheck, seed, settings
+from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-from tests.support.server import MakeApp, MakeToken, TickingClock
-from tests.writing.api import Answer, InProcess
+from tests.support.server import TickingClock
+from tests.writing.api import JSON, Answer, InProcess
 from tests.writing.campaigns import Figures, seed_of
 from tests.writing.lots import CLAIRE_INS, Tree, archived, body, content_of, oid, simple, status, token_of
 from tests.writing.model import (
@@ -23,6 +23,7 @@ from tests.writing.model import (
     MASKED,
     PATIENT,
     PROFESSIONALS,
+    READERS,
     STRANGER,
     TREATING,
     Document,
@@ -198,11 +199,8 @@ class Comparison(RuleBasedStateMachine):
             assert labels_of(answer.tree) == self.model.documents[name].labels
 
     def _send(self, author: str, name: str) -> Answer:
-        content_type = "application/fhir+json"
-        persona = PERSONAS[author]
-        return self.api.send(
-            "POST", "/DocumentReference", self.bodies[name], persona=persona, content_type=content_type
-        )
+        path, content = "/DocumentReference", self.bodies[name]
+        return self.api.send("POST", path, content, persona=PERSONAS[author], content_type=JSON)
 
     def _patch(self, who: str, name: str, change: Tree) -> Answer:
         return self.api.patch(self.ids[name], change, persona=PERSONAS[who])
@@ -225,44 +223,62 @@ class Comparison(RuleBasedStateMachine):
 
 
 def _entries(answer: Answer) -> list[Tree]:
-    return answer.tree.get("entry", []) if answer.content else json.loads("[]")
+    return answer.tree.get("entry", [])  # type: ignore[no-any-return]
 
 
 def _instant(milliseconds: int) -> str:
-    from datetime import UTC, datetime
-
     return f"{datetime.fromtimestamp(milliseconds / 1000, UTC):%Y-%m-%dT%H:%M:%S}Z"
 
 
-def compare(
-    make_app: MakeApp, url: str, token: MakeToken, clock: TickingClock, number: int, runs: int, acts: int
-) -> int:
+def compare(api: InProcess, clock: TickingClock, number: int, runs: int, acts: int, **more: Any) -> int:
     """Random sequences from a seed; how many steps were compared."""
-    machine = type("Comparison", (Comparison,), {"api": InProcess(make_app(url).test_client(), token), "clock": clock})
+    machine = type("Comparison", (Comparison,), {"api": api, "clock": clock})
     checks = [HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large]
     how = settings(
-        max_examples=runs, stateful_step_count=acts, deadline=None, database=None, suppress_health_check=checks
+        max_examples=runs, stateful_step_count=acts, deadline=None, database=None, suppress_health_check=checks, **more
     )
     run_state_machine_as_test(seed(number)(lambda: machine()), settings=how)
     return machine.steps  # type: ignore[attr-defined,no-any-return]
 
 
 def test_the_server_does_what_the_model_does(
-    request: pytest.FixtureRequest, make_app: MakeApp, seeded_url: str, token: MakeToken, clock: TickingClock
+    request: pytest.FixtureRequest, api: InProcess, clock: TickingClock
 ) -> None:
-    assert compare(make_app, seeded_url, token, clock, seed_of(request), 25, 30) > 300
+    assert compare(api, clock, seed_of(request), 15, 30) > 200
+
+
+def _masks_hide_nothing(self: Model, who: str, name: str) -> bool:
+    return who in READERS and self.documents[name].status != "entered-in-error"
+
+
+def _anybody_archives(self: Model, who: str, name: str, flag: bool) -> set[int]:
+    document = self.documents[name]
+    return self._by_author(document.author, document, document.archived != flag, archived=flag)
+
+
+@pytest.mark.parametrize(
+    ("act", "wrong"),
+    [("sees", _masks_hide_nothing), ("archive", _anybody_archives)],
+)
+def test_a_difference_is_noticed(
+    request: pytest.FixtureRequest,
+    api: InProcess,
+    clock: TickingClock,
+    monkeypatch: pytest.MonkeyPatch,
+    act: str,
+    wrong: object,
+) -> None:
+    """With a model that is wrong in one rule, the same comparison fails."""
+    monkeypatch.setattr(Model, act, wrong)
+    with pytest.raises(AssertionError):
+        compare(api, clock, seed_of(request), 30, 40, phases=[Phase.generate])
 
 
 @pytest.mark.campaign
 def test_model_campaign(
-    request: pytest.FixtureRequest,
-    make_app: MakeApp,
-    seeded_url: str,
-    token: MakeToken,
-    clock: TickingClock,
-    figures: Figures,
+    request: pytest.FixtureRequest, api: InProcess, seeded_url: str, clock: TickingClock, figures: Figures
 ) -> None:
     number = seed_of(request)
-    steps = compare(make_app, seeded_url, token, clock, number, 500, 60)
+    steps = compare(api, clock, number, 500, 60)
     dialect = seeded_url.partition(":")[0]
     figures.add(f"random sequences against the model, {dialect}", f"{steps} steps, 0 differences", seed=number)

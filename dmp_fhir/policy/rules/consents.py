@@ -31,6 +31,11 @@ def _own(asked: Asked) -> bool:
     )
 
 
+def _own_permit(asked: Asked) -> bool:
+    # A refusal in the name of the patient is the patient's: a professional only gives up what they were given.
+    return _own(asked) and (asked.target is None or asked.target.decision == "permit")
+
+
 def _treats(asked: Asked) -> bool:
     return is_treating(asked.context, asked.standing) and asked.context.purpose == "normal"
 
@@ -174,7 +179,7 @@ CONSENTS = (
         "Chacun peut renoncer à sa propre autorisation.",
         "Anyone may give up their own authorisation.",
         {Action.AUTH_REMOVE},
-        _own,
+        _own_permit,
     ),
     _deny(
         "AR-36",
@@ -208,6 +213,6 @@ CONSENTS = (
         "Le médecin traitant peut renoncer à ce statut.",
         "The treating physician may give up this status.",
         {Action.MT_REVOKE},
-        _own,
+        _own_permit,
     ),
 )

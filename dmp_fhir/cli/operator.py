@@ -1,0 +1,235 @@
+"""Commands of the operator and the privacy officer: scheduled jobs, review of emergency accesses, life of a record,
+habilitation matrix. Every change leaves its trace, in the name of the account that runs the command."""
+
+from __future__ import annotations
+
+import contextlib
+import getpass
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+
+from dmp_fhir import jobs as scheduled
+from dmp_fhir.app import policy_settings
+from dmp_fhir.audit import log
+from dmp_fhir.audit.acts import Act
+from dmp_fhir.identity.context import AccessContext
+from dmp_fhir.identity.identifiers import parse_person_id
+from dmp_fhir.instants import instant_text, system_clock
+from dmp_fhir.notify.messages import SUSPENDED, patient_and_representatives
+from dmp_fhir.notify.sender import FileSender
+from dmp_fhir.policy.matrix import FILE_NAME, BadMatrix, in_force, packaged, read_matrix
+from dmp_fhir.policy.standing import load_standing
+from dmp_fhir.registry import lifecycle
+from dmp_fhir.registry.grants import close_review, to_review
+from dmp_fhir.registry.notifications import post
+from dmp_fhir.registry.records import find_record
+from dmp_fhir.registry.search.query import PatientByIdentifier
+from dmp_fhir.settings import BadSetting, Settings
+from dmp_fhir.store import schema
+from dmp_fhir.store.clock import lock_record
+from dmp_fhir.store.database import Database, Transaction
+from dmp_fhir.store.payloads import PayloadStore
+
+
+def _settings() -> Settings:
+    try:
+        return Settings.from_environment()
+    except BadSetting as bad:
+        raise click.ClickException(str(bad)) from bad
+
+
+def _database(settings: Settings) -> Database:
+    if not schema.is_current(settings.database):
+        raise click.ClickException("the database is not migrated to this version; run: dmp-fhir init")
+    return Database.open(settings.database)
+
+
+def _operator() -> AccessContext:
+    account = getpass.getuser()
+    return AccessContext("SUPPORT", account[:64], account, "SYSTEME", purpose="systeme", client_id="dmp-fhir")
+
+
+# --- scheduled jobs -------------------------------------------------------------------------------
+
+
+@click.group()
+def jobs() -> None:
+    """What happens by itself when its time has come."""
+
+
+@jobs.command()
+def run() -> None:
+    """Do everything that is due now: notices at 14 days, documents that become visible, end of suspensions, erasure,
+    clean-up, messages. Safe to run at any time and as often as you like."""
+    settings = _settings()
+    database, payloads = _database(settings), PayloadStore(settings.payload_folder)
+    sender = FileSender(settings.outbox_folder)
+    click.echo(scheduled.run(database, payloads, sender, system_clock(), policy_settings(settings)))
+
+
+# --- review of emergency accesses -----------------------------------------------------------------
+
+
+@click.command()
+@click.argument("grant_id", required=False)
+@click.option("--finding", default=None, help="What the review found; closes the access GRANT_ID.")
+def review(grant_id: str | None, finding: str | None) -> None:
+    """List the break-glass accesses that wait for the privacy officer; with GRANT_ID and --finding, close one (AR-51).
+
+    The list names who, where, when and why; nothing of any record."""
+    database = _database(_settings())
+    if grant_id is None:
+        with database.snapshot() as reader:
+            waiting = to_review(reader)
+        for each in waiting:
+            click.echo(
+                f"{each.id}  {instant_text(each.granted)}  {each.person} {each.person_name}"
+                f"  {each.structure or '-'}  {each.purpose}  {each.motive}"
+            )
+        click.echo(f"{len(waiting)} to review")
+        return
+    if not (finding or "").strip():
+        raise click.UsageError("say what the review found: --finding TEXT")
+    operator, now = _operator(), system_clock()
+
+    def close(tx: Transaction) -> bool:
+        record_id = close_review(tx, grant_id, operator.actor_id, (finding or "").strip(), now)
+        if record_id is None:
+            return False
+        act = Act("update", "U", record_id=record_id, rules=("AR-51",), reason="REVUE_FAITE")
+        log.append(tx, act, operator, now)
+        return True
+
+    if not database.write(close):
+        raise click.ClickException(f"{grant_id} is not in the queue")
+    click.echo("reviewed")
+
+
+# --- life of a record -----------------------------------------------------------------------------
+
+
+@click.group()
+def record() -> None:
+    """Suspend or resume a record, or note that its holder asked for its erasure. INS is system|number."""
+
+
+@record.command()
+@click.argument("ins")
+def suspend(ins: str) -> None:
+    """Suspend all access to an open record, after a malfunction or fraud that cannot be corrected; the holder is told
+    and has six weeks to object (AR-12)."""
+
+    def work(tx: Transaction, record_id: str, now: int) -> None:
+        lifecycle.suspend(tx, record_id, now)
+        standing = load_standing(tx, record_id, now)
+        recipients = patient_and_representatives(standing, now, discreet=False)
+        post(tx, record_id, SUSPENDED, f"{SUSPENDED}|{now}", recipients, now)
+
+    _change(ins, "open", "AR-12", "SUSPENSION", work)
+
+
+@record.command()
+@click.argument("ins")
+def resume(ins: str) -> None:
+    """End a suspension (AR-12)."""
+    _change(ins, "suspended", "AR-12", "FIN_DE_SUSPENSION", lambda tx, record_id, now: lifecycle.resume(tx, record_id))
+
+
+@record.command()
+@click.argument("ins")
+def erase(ins: str) -> None:
+    """Note that the holder of a closed record asked for its erasure: the next `dmp-fhir jobs run` destroys it (AR-10,
+    within three months)."""
+    _change(ins, "closed", "AR-10", "EFFACEMENT_DEMANDE", lifecycle.ask_erasure)
+
+
+def _change(ins: str, expected: str, rule: str, reason: str, work: Callable[[Transaction, str, int], None]) -> None:
+    person = parse_person_id(ins)
+    if person is None:
+        raise click.UsageError("INS is written system|number, for example urn:oid:1.2.250.1.213.1.4.8|…")
+    database, operator, now = _database(_settings()), _operator(), system_clock()
+
+    def change(tx: Transaction) -> str | None:
+        record_id = find_record(tx, PatientByIdentifier(person.system, person.value))
+        if record_id is None:
+            return "there is no record of this INS"
+        clock = lock_record(tx, record_id)
+        if clock.status != expected:
+            return f"the record is {clock.status}, not {expected}"
+        work(tx, record_id, clock.tick(now))
+        entities = (("Patient", record_id, None),)
+        act = Act("update", "U", record_id=record_id, entities=entities, rules=(rule,), reason=reason)
+        log.append(tx, act, operator, now)
+        return None
+
+    refusal = database.write(change)
+    if refusal:
+        raise click.ClickException(refusal)
+    click.echo(reason)
+
+
+# --- habilitation matrix --------------------------------------------------------------------------
+
+
+@click.group()
+def matrix() -> None:
+    """The habilitation matrix: which types of document each profession may consult."""
+
+
+@matrix.command()
+def show() -> None:
+    """Print the matrix in force: version, and each row with its confidence."""
+    try:
+        found = in_force(_settings().data_folder)
+    except BadMatrix as bad:
+        raise click.ClickException(str(bad)) from bad
+    click.echo(f"version {found.version}: {found.title_en}")
+    for kind, rows in (("profession", found.professions), ("role", found.roles)):
+        for row in rows.values():
+            word = "reads" if row.default.read else "does not read"
+            others = ", ".join(f"{code} ({cell.confidence})" for code, cell in sorted(row.exceptions.items()))
+            end = f", but for: {others}" if others else ""
+            click.echo(f"{kind:10} {row.code:4} {row.label}: {word} ({row.default.confidence}){end}")
+
+
+@matrix.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+def load(file: Path) -> None:
+    """Check FILE and put it in force; servers use it from their next start, and name its version in the trace."""
+    settings = _settings()
+    data = file.read_bytes()
+    try:
+        found = read_matrix(data)
+    except BadMatrix as bad:
+        raise click.ClickException(f"{file}: {bad}") from bad
+    if found.version in _versions(settings.data_folder, data):
+        raise click.ClickException(f"{file}: another matrix already has the version {found.version}; give it its own")
+    settings.data_folder.mkdir(parents=True, exist_ok=True)
+    draft = settings.data_folder / f".{FILE_NAME}"
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+    with os.fdopen(descriptor, "wb") as stream:
+        stream.write(data)
+        stream.flush()
+        os.fsync(stream.fileno())
+    draft.rename(settings.data_folder / FILE_NAME)
+    click.echo(f"version {found.version} in force at the next start of the server")
+
+
+def _versions(folder: Path, data: bytes) -> set[str]:
+    """The versions that the trace may name already, for another content."""
+    versions = {packaged().version}
+    path = folder / FILE_NAME
+    if path.exists() and path.read_bytes() != data:
+        with contextlib.suppress(BadMatrix):
+            versions.add(in_force(folder).version)
+    return versions
+
+
+@matrix.command()
+def reset() -> None:
+    """Go back to the matrix that comes with the program."""
+    (_settings().data_folder / FILE_NAME).unlink(missing_ok=True)
+    click.echo("the packaged matrix is in force at the next start of the server")
