@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from dmp_fhir.policy.actions import Action
+from dmp_fhir.policy.elsewhere import CARRIED_OUT, LEFT_OUT, NOTES
 from dmp_fhir.policy.rules.around import AROUND, VISIBILITY_REFUSALS
 from dmp_fhir.policy.rules.authentication import AUTHENTICATION
 from dmp_fhir.policy.rules.base import DocumentRule, Rule
@@ -44,7 +45,19 @@ reason; rules marked *told* look at the caller only and are answered with their 
 
 def page() -> str:
     """The whole page."""
-    return "\n".join([_HEAD, *(_stage(title, rules) for title, rules in STAGES)])
+    return "\n".join(
+        [
+            _HEAD,
+            *(_stage(title, rules) for title, rules in STAGES),
+            _list("Rules carried out elsewhere", (f"{rule}: {text}" for rule, text in CARRIED_OUT.items())),
+            _list("Rules left out", (f"{rule}: {text}" for rule, text in LEFT_OUT.items())),
+            _list("Notes", NOTES),
+        ]
+    )
+
+
+def _list(title: str, lines: Iterable[str]) -> str:
+    return "\n".join([f"## {title}", "", *(f"- {line}" for line in lines), ""])
 
 
 def _stage(title: str, rules: Iterable[Rule | DocumentRule]) -> str:

@@ -61,9 +61,22 @@ _PURPOSES = {"SUPPORT": "systeme", "AM_SYSTEM": "systeme"} | dict.fromkeys(PATIE
 
 # Rules that only add to the reason of another one have no object of their own.
 _NOTES: dict[str, tuple[str, str]] = {
+    "AR-31": (
+        "Pour un médecin coordonnateur d'EHPAD, seule une autorisation donnée en personne ouvre le dossier.",
+        "For a coordinating physician of an EHPAD, only an authorisation given in person opens the record.",
+    ),
+    "AR-32": (
+        "En PMI, une autorisation ou l'appartenance à l'équipe de soins ouvre le dossier.",
+        "In PMI, an authorisation or membership of the care team opens the record.",
+    ),
     "AR-33": (
         "En médecine du travail, seule une autorisation donnée en personne ouvre le dossier.",
         "In occupational medicine, only an authorisation given in person opens the record.",
+    ),
+    "AR-34": (
+        "Pour un médecin de sapeurs-pompiers, seule une autorisation donnée en personne, ou l'urgence, ouvre le"
+        " dossier.",
+        "For a fire-service physician, only an authorisation given in person, or an emergency, opens the record.",
     ),
     "AR-41": ("Un blocage vaut aussi en urgence.", "A block also holds in an emergency."),
     "AR-42": (
@@ -98,6 +111,12 @@ _NOTES: dict[str, tuple[str, str]] = {
         "Le patient ne modifie ni ne supprime les documents des autres ; il peut les masquer.",
         "The patient neither changes nor deletes the documents of others; they may mask them.",
     ),
+    "AR-89": (
+        "Un professionnel du social ou du médico-social voit, avec une autorisation donnée en personne, les types de"
+        " documents que la matrice lui ouvre.",
+        "A social or medico-social professional sees, with an authorisation given in person, the types of document"
+        " that the matrix opens to them.",
+    ),
     "AR-82": (
         "En connexion secrète, le dépôt est invisible aux représentants légaux.",
         "In secret connection, the deposit is invisible to the legal representatives.",
@@ -112,7 +131,7 @@ def sentences(rule: str, permit: bool) -> tuple[str, str]:
     # Its own object before those that mention it, the same effect before the other.
     found.sort(key=lambda each: (each.id != rule, (each.effect.value == "permit") != permit))
     own: Rule | DocumentRule | None = found[0] if found else None
-    if rule in _NOTES and (own is None or own.id != rule):
+    if rule in _NOTES and (own is None or own.id != rule or (own.effect.value == "permit") != permit):
         return _NOTES[rule]
     if own is None:
         raise LookupError(rule)

@@ -173,6 +173,15 @@ class _Reading:
                 f"Bundle.entry[{n}].request.method",
                 "LOT-03",
             )
+        kind = self.entries[n].get("resource", {}).get("resourceType", "")
+        if method == "POST" and self.entries[n]["request"].get("url") != kind:
+            self.refuse(
+                "value",
+                f"Cette ressource se dépose à l'adresse {kind} : « url » : « {kind} ».",
+                f"This resource is posted to the address {kind}: 'url': '{kind}'.",
+                f"Bundle.entry[{n}].request.url",
+                "LOT-03",
+            )
 
     def _sort(self, submission: Submission, n: int, entry: Tree) -> None:
         resource = entry.get("resource", {})
@@ -286,7 +295,9 @@ class _Reading:
             reference = entry.get("item", {}).get("reference", "")
             place = self.by_url.get(reference)
             named = self.entries[place].get("resource", {}).get("resourceType") if place is not None else None
-            if named not in ("DocumentReference", "List") and not reference.startswith("DocumentReference/"):
+            itself = place == submission.set_entry
+            elsewhere = named not in ("DocumentReference", "List") and not reference.startswith("DocumentReference/")
+            if itself or elsewhere:
                 self.refuse(
                     "business-rule",
                     f"{reference or 'Cette entrée'} ne désigne ni une fiche ni un classeur du lot.",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from dmp_fhir.canonicals import INS_SYSTEMS
+from dmp_fhir.identity.identifiers import parse_ins
 from dmp_fhir.outcome import refuse
 from dmp_fhir.registry.search.query import PatientById, PatientByIdentifier
 from dmp_fhir.registry.shelves import put_new, put_next
@@ -63,7 +64,8 @@ def ins_of(patient: Tree) -> list[PatientByIdentifier]:
 
 
 def create_record(tx: Transaction, record_id: str, patient: Tree, instant: int) -> Found:
-    """Open a record: the Patient, and its claim on its matricules (UniqueViolation when somebody has one)."""
+    """Open a record: the Patient, and its claim on its matricules (UniqueViolation when somebody has one).
+    Refused (422) when one of them is none: two spellings of a matricule would be two records (TF-105)."""
     found = put_new(tx, record_id, patient, instant, {"clock": instant})
     _claim_ins(tx, record_id, patient)
     return found
@@ -90,4 +92,5 @@ def _claim_ins(tx: Transaction, record_id: str, patient: Tree) -> None:
             rule="D18",
         )
     for each in matricules:
+        parse_ins(each.system or "", each.value, expression="Patient.identifier")
         tx.insert("ins", {"system": each.system, "value": each.value, "record_id": record_id})

@@ -121,9 +121,9 @@ class Target:
             problems.append(f"status {response.status_code}, not {statuses[:9]}: {response.text[:600]}")
         elif response.status_code < 500:
             problems += outcome_problems(response, method)
-        outcomes = self._new_outcomes()
-        if outcomes != ["4"]:
-            problems.append(f"traces {outcomes}, not one refusal")
+        found = self.outcomes()
+        if found != ["4"]:
+            problems.append(f"traces {found}, not one refusal")
         assert not problems, problems
         return response
 
@@ -132,7 +132,7 @@ class Target:
         response, problems = self.attempt(method, path, **how)
         if response.status_code >= 400:
             problems += outcome_problems(response, method)
-        if not self._new_outcomes():
+        if not self.outcomes():
             problems.append("no trace")
         assert not problems, problems
         return response
@@ -199,9 +199,9 @@ class Target:
     def settle(self) -> None:
         """What is stored now is what has to stay."""
         self._state = self.state()
-        self._new_outcomes()
+        self.outcomes()
 
-    def _new_outcomes(self) -> list[str]:
+    def outcomes(self) -> list[str]:
         """AuditEvent.outcome of the events since the last look; their ids are in the order of time."""
         with self.database.snapshot() as reader:
             rows = reader.rows("SELECT id, outcome FROM audit_event WHERE id > :last", {"last": self._last_event})

@@ -9,6 +9,7 @@ import pytest
 from dmp_fhir.identity.context import AccessContext
 from dmp_fhir.policy.actions import Action, consent_action
 from dmp_fhir.policy.engine import decide
+from dmp_fhir.policy.explain import sentences
 from dmp_fhir.policy.facts import ConsentTarget, DocumentFacts
 from dmp_fhir.policy.settings import PolicySettings
 from dmp_fhir.policy.standing import Grant, Permit
@@ -215,3 +216,15 @@ def test_what_the_representatives_must_not_hear_of() -> None:
     assert decide(DOCTOR, Action.DOC_DELETE, MINOR, kept, NOW).discreet
     assert decide(replace(DOCTOR, secret=True), Action.DOC_CREATE, MINOR, REPORT, NOW).discreet
     assert not decide(DOCTOR, Action.DOC_CREATE, MINOR, REPORT, NOW).discreet
+
+
+@pytest.mark.parametrize("context", ["MEDECINE_TRAVAIL", "EHPAD_COORDONNATEUR", "SAPEUR_POMPIER", "PMI", None])
+def test_every_rule_of_a_decision_has_its_sentence(context: str | None) -> None:
+    standing = replace(OPEN, permits=(Permit("Practitioner", ME),), grants=(grant(expires_ms=NOW),))
+    for caller in (DOCTOR, BREAKS, replace(DOCTOR, actor_category="PS_ROLE", profession="41")):
+        for action in Action:
+            for world in (standing, replace(standing, permits=())):
+                decision = decide(replace(caller, practice_context=context), action, world, REPORT, NOW)
+                for rule in decision.rules:
+                    french, english = sentences(rule, decision.permit)
+                    assert french != english

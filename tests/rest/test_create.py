@@ -48,7 +48,7 @@ BODIES: dict[str, tuple[Tree, str]] = {
         {
             "resourceType": "Patient",
             "active": True,
-            "identifier": [{"use": "official", "system": INS, "value": "190017500100186"}],
+            "identifier": [{"use": "official", "system": INS, "value": "190017500100196"}],
             "name": [{"use": "official", "family": "Nouveau", "given": ["Jean"]}],
             "gender": "male",
             "birthDate": "1990-01-02",

@@ -166,7 +166,7 @@ def with_fhir_document(name: str) -> tuple[Tree, Tree]:
     (reference,) = documents_in(bundle)
     attachment = reference["content"][0]["attachment"]
     attachment |= attachment_of(body(document), contentType="application/fhir+json")
-    bundle["entry"][2]["resource"] = document
+    bundle["entry"][2] |= {"resource": document, "request": {"method": "POST", "url": "Bundle"}}
     return bundle, document
 
 
