@@ -32,9 +32,10 @@ PRACTICE_CONTEXTS = frozenset(
 INS_STATUSES = frozenset({"QUALIFIEE", "VALIDEE", "RECUPEREE", "PROVISOIRE"})
 PROFESSIONS = frozenset(
     {"10", "21", "26", "28", "31", "32", "35", "36", "37", "38", "39", "40", "50", "60", "69", "70", "80"}
-    | {"81", "82", "83", "84", "85", "86", "91", "92", "93", "94", "95", "96", "98"}
+    | {"81", "82", "83", "84", "85", "86", "91", "92", "94", "95", "96", "98"}
 )
-"""TRE_G15 codes of professionals (https://mos.esante.gouv.fr/NOS/TRE_G15-ProfessionSante)."""
+"""TRE_G15 codes of health professionals (https://mos.esante.gouv.fr/NOS/TRE_G15-ProfessionSante). Psychologists (93)
+are known by their role: CSP L1111-17 III."""
 
 _PEOPLE = frozenset({"PATIENT", "REPRESENTANT", "AIDANT"})
 _LONGEST = 256

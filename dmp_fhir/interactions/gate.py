@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from dmp_fhir.audit import log
 from dmp_fhir.audit.acts import Act
@@ -51,6 +51,13 @@ class _Predicates(Mapping[str, Predicate]):
         if resource_type not in self._compiled:
             self._compiled[resource_type] = self._compilers[resource_type]()
         return self._compiled[resource_type]
+
+    def __contains__(self, resource_type: object) -> bool:
+        # Not by trying: a KeyError of the rules themselves would mean "no predicate", that is no restriction (TF-028).
+        return resource_type in self._compilers
+
+    def get(self, resource_type: str, default: Any = None) -> Any:
+        return self[resource_type] if resource_type in self._compilers else default
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._compilers)

@@ -43,11 +43,15 @@ class Condition(ABC):
     @abstractmethod
     def clause(self, caller: Caller, scope: Scope) -> Sql: ...
 
+    def given(self, caller: Caller) -> Condition | bool:
+        """What is left of the condition once the caller is known: for a caller in front of many documents."""
+        return self
+
     def __and__(self, other: Condition) -> Condition:
-        return All((self, other))
+        return All((*self.parts, other) if isinstance(self, All) else (self, other))
 
     def __or__(self, other: Condition) -> Condition:
-        return Some((self, other))
+        return Some((*self.parts, other) if isinstance(self, Some) else (self, other))
 
     def __invert__(self) -> Condition:
         return Negation(self)
@@ -63,6 +67,16 @@ class All(Condition):
     def clause(self, caller: Caller, scope: Scope) -> Sql:
         return join(" AND ", (part.clause(caller, scope) for part in self.parts))
 
+    def given(self, caller: Caller) -> Condition | bool:
+        left: list[Condition] = []
+        for part in self.parts:
+            known = part.given(caller)
+            if known is False:
+                return False
+            if known is not True:
+                left.append(known)
+        return (left[0] if len(left) == 1 else All(tuple(left))) if left else True
+
 
 @dataclass(frozen=True, slots=True)
 class Some(Condition):
@@ -73,6 +87,16 @@ class Some(Condition):
 
     def clause(self, caller: Caller, scope: Scope) -> Sql:
         return join(" OR ", (part.clause(caller, scope) for part in self.parts))
+
+    def given(self, caller: Caller) -> Condition | bool:
+        left: list[Condition] = []
+        for part in self.parts:
+            known = part.given(caller)
+            if known is True:
+                return True
+            if known is not False:
+                left.append(known)
+        return (left[0] if len(left) == 1 else Some(tuple(left))) if left else False
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +109,10 @@ class Negation(Condition):
     def clause(self, caller: Caller, scope: Scope) -> Sql:
         return negated(self.part.clause(caller, scope))
 
+    def given(self, caller: Caller) -> Condition | bool:
+        known = self.part.given(caller)
+        return not known if isinstance(known, bool) else Negation(known)
+
 
 @dataclass(frozen=True, slots=True)
 class Known(Condition):
@@ -96,6 +124,9 @@ class Known(Condition):
         return self.test(caller)
 
     def clause(self, caller: Caller, scope: Scope) -> Sql:
+        return self.test(caller)
+
+    def given(self, caller: Caller) -> Condition | bool:
         return self.test(caller)
 
 
@@ -162,9 +193,10 @@ class Authored(Condition):
 
     def clause(self, caller: Caller, scope: Scope) -> Sql:
         record = scope.bind("record", caller.standing.record_id)
-        return join(" OR ", (self._one(kind, identifier, record, scope) for kind, identifier in self.who(caller)))
+        own = " UNION ALL ".join(self._of(kind, name, record, scope) for kind, name in self.who(caller))
+        return f"{scope.alias}.id IN ({own})" if own else False
 
-    def _one(self, kind: str, identifier: str, record: str, scope: Scope) -> Sql:
+    def _of(self, kind: str, identifier: str, record: str, scope: Scope) -> str:
         kind_name = scope.bind(f"author_{kind}_kind", kind)
         own = (
             f"SELECT pa.document_id FROM document_author pa WHERE pa.record_id = {record}"
@@ -175,7 +207,7 @@ class Authored(Condition):
                 " AND NOT EXISTS (SELECT 1 FROM document_author pb WHERE pb.record_id = pa.record_id"
                 f" AND pb.document_id = pa.document_id AND pb.kind = {scope.bind('author_person_kind', 'person')})"
             )
-        return f"{scope.alias}.id IN ({own})"
+        return own
 
 
 @dataclass(frozen=True, slots=True)

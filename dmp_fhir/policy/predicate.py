@@ -132,7 +132,8 @@ def _rights(
 def _documents(rights: SecondLook, scope: Scope, *, even_deleted: bool = False) -> Sql:
     visible: Sql = False
     if rights.may_look:
-        visible = join(" AND ", (negated(rule.when.clause(rights.caller, scope)) for rule in MASKS))
+        # The flags of masks are read before the lists of the matrix: the order only matters for speed.
+        visible = join(" AND ", (negated(rule.when.clause(rights.caller, scope)) for rule in reversed(MASKS)))
     if rights.may_find:
         visible = join(" OR ", (visible, AUTHORED_BY_CALLER.clause(rights.caller, scope)))
     exists = True if even_deleted else negated(DELETED_FOR_ALL.when.clause(rights.caller, scope))

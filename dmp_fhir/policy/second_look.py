@@ -10,13 +10,15 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Protocol
 
 from dmp_fhir.canonicals import HIDE_PATIENT, HIDE_REPRESENTATIVES, MASK_PROFESSIONALS
-from dmp_fhir.policy.engine import hiding_rule
+from dmp_fhir.policy.algebra import Condition
 from dmp_fhir.policy.facts import DELETED, DocumentFacts
 from dmp_fhir.policy.relation import Caller
-from dmp_fhir.policy.rules.masks import AUTHORED_BY_CALLER
+from dmp_fhir.policy.rules.base import DocumentRule
+from dmp_fhir.policy.rules.masks import AUTHORED_BY_CALLER, DOCUMENTS
 
 logger = logging.getLogger("dmp_fhir.alert")
 
@@ -64,7 +66,7 @@ def facts_of(values: Sequence[Any]) -> DocumentFacts:
     )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class SecondLook:
     """What was decided about the record: `may_look` into it, or `may_find` the caller's own deposits (TD3.1b)."""
 
@@ -72,8 +74,21 @@ class SecondLook:
     may_look: bool
     may_find: bool = False
 
+    @cached_property
+    def _hiding(self) -> tuple[tuple[DocumentRule, Condition | bool], ...]:
+        """The rules that can hide a document from this caller, and what is left to ask of the document."""
+        left = ((rule, rule.when.given(self.caller)) for rule in DOCUMENTS)
+        return tuple((rule, when) for rule, when in left if when is not False)
+
+    def hidden_by(self, document: DocumentFacts) -> DocumentRule | None:
+        """The first rule that hides the document."""
+        for rule, when in self._hiding:
+            if when is True or (when is not False and when.holds(self.caller, document)):
+                return rule
+        return None
+
     def shows(self, document: DocumentFacts) -> bool:
-        if self.may_look and hiding_rule(self.caller, document) is None:
+        if self.may_look and self.hidden_by(document) is None:
             return True
         return self.may_find and document.status != DELETED and AUTHORED_BY_CALLER.holds(self.caller, document)
 
@@ -85,7 +100,7 @@ class SecondLook:
         # Authorship only ever opens a document, so authors are read when the rest refuses, which is rare.
         if self.shows(_with_authors(reader, record_id, document_id, document)):
             return
-        rule = hiding_rule(self.caller, document)
+        rule = self.hidden_by(document)
         logger.critical(
             "policy alert: SQL shows DocumentReference %s to %s, the decision refuses it (%s)",
             document_id,

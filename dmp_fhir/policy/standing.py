@@ -21,7 +21,9 @@ _ABOUT_AN_ACTOR = {
     "DELEGATION": "permit",
 }
 _PARENTAL = frozenset({"FTH", "MTH", "PRN", "NFTH", "NMTH", "NPRN", "ADOPTF", "ADOPTM", "ADOPTP", "STPPRN"})
-_PROTECTION = frozenset({"GUARD", "GUADLTM", "TUTEUR"})
+# A protection measure. GUARD says who is legally responsible: beside a parental code, it is parental authority.
+_PROTECTION = frozenset({"GUADLTM", "TUTEUR"})
+_RESPONSIBLE = "GUARD"
 
 
 class Rows(Protocol):
@@ -199,9 +201,9 @@ def _representatives(rows: list[tuple]) -> tuple[Representative, ...]:
         periods[person] = (low or 0, high or _FOR_EVER)
     found: list[Representative] = []
     for person, codes in relations.items():
-        if codes & (_PARENTAL | _PROTECTION):
+        if codes & (_PARENTAL | _PROTECTION) or _RESPONSIBLE in codes:
             start, end = periods[person]
-            mandate = bool(codes & _PROTECTION)
+            mandate = bool(codes & _PROTECTION) or not codes & _PARENTAL
             found.extend(Representative(actor, start, end, mandate) for actor in sorted(identifiers.get(person, ())))
     return tuple(found)
 

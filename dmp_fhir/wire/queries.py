@@ -3,11 +3,14 @@ for all of them, so that none lets through what another refuses (TF-104, TF-114)
 
 from __future__ import annotations
 
+import re
 from urllib.parse import parse_qsl
 
 from dmp_fhir.wire.json import FORBIDDEN_TEXT
 
 MOST_PAIRS = 200
+# A percent sign that encodes nothing: some readers keep it, others drop it.
+_STRAY = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 Pairs = tuple[tuple[str, str], ...]
 
@@ -17,6 +20,8 @@ def query_pairs(query: str | bytes) -> Pairs | None:
     UTF-8, holds a control character or a code point that is no character, or has more than `MOST_PAIRS` pairs."""
     try:
         text = query.decode("ascii") if isinstance(query, bytes) else query
+        if _STRAY.search(text):
+            return None
         pairs = tuple(parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=MOST_PAIRS))
     except ValueError:
         return None

@@ -146,3 +146,21 @@ def test_no_repetition_inside_a_repetition() -> None:
         name for name, (pattern, _) in PATTERNS.items() if unbounded(parser.parse(pattern.pattern, pattern.flags))
     }
     assert nested <= DISJOINT
+
+
+def test_nothing_is_unpickled_or_evaluated() -> None:
+    """TF-122, TF-125, TF-126: no loader of objects, no evaluator, no template made of text."""
+    modules_refused = {"pickle", "marshal", "shelve", "yaml", "dill", "jsonpickle", "xml", "jinja2"}
+    calls_refused = {"eval", "exec", "compile", "__import__", "render_template_string", "etree.XSLT", "os.system"}
+    found = []
+    for path in sorted(_ROOT.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            names: set[str] = set()
+            if isinstance(node, ast.Import):
+                names = {alias.name.partition(".")[0] for alias in node.names} & modules_refused
+            elif isinstance(node, ast.ImportFrom) and node.level == 0:
+                names = {(node.module or "").partition(".")[0]} & modules_refused
+            elif isinstance(node, ast.Call):
+                names = {ast.unparse(node.func)} & calls_refused
+            found += [f"{path.relative_to(_ROOT)}: {name}" for name in names]
+    assert found == []

@@ -16,6 +16,7 @@ import pytest
 import requests
 
 from dmp_fhir.store.database import Database
+from tests.hostile.payloads import JSON_BODIES, XML_BODIES, body_of
 from tests.support import tally
 from tests.support.server import LiveServer, copy_of_world, start_server, stop_server
 
@@ -229,6 +230,33 @@ def test_odd_requests(raw: Raw) -> None:
         found = raw.attack(data)
         assert set(found[:1]) <= statuses, (name, found)
         assert not set(found) & {200, 201, 204}, (name, found)
+
+
+def memory(pid: int) -> int:
+    """The most memory that a process and its children ever held, in bytes (Linux)."""
+    total = 0
+    for path in Path("/proc").glob("[0-9]*/status"):
+        try:
+            fields = dict(line.split(":", 1) for line in path.read_text().splitlines() if ":" in line)
+        except OSError:
+            continue
+        if pid in (int(fields["Pid"]), int(fields["PPid"])) and "VmHWM" in fields:
+            total += int(fields["VmHWM"].split()[0]) * 1024
+    return total
+
+
+def test_heavy_bodies_take_little_memory(raw: Raw) -> None:
+    """At most 100 MB more than before (Conventions, 5), whatever a megabyte claims to be."""
+    rows = [row for row in JSON_BODIES + XML_BODIES if not isinstance(row[2], bytes)]
+    assert len(rows) > 20
+    before = memory(raw.server.process.pid)
+    for name, kind, content in rows:
+        data = body_of(content)
+        lines = (b"Content-Type: " + kind.encode(), b"Content-Length: %d" % len(data))
+        for path in (b"/fhir/Patient", b"/fhir"):
+            statuses = raw.attack(raw.request(b"POST", path, *lines, body=data))
+            assert not statuses or 400 <= statuses[0] < 500, (name, statuses)
+    assert memory(raw.server.process.pid) - before < 100_000_000
 
 
 def test_two_spellings_are_one_address(raw: Raw) -> None:

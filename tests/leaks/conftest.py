@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
 
 import pytest
 
@@ -47,22 +48,39 @@ class Twins:
         return observed[0]
 
 
+@contextmanager
+def _registry(
+    request: pytest.FixtureRequest, dialect: str, factory: pytest.TempPathFactory, keys: Path, *, has_hidden: bool
+) -> Iterator[Registry]:
+    data = factory.mktemp("registry")
+    shutil.copytree(keys, data / "keys")
+    copy = copy_of_world(request, dialect, data)
+    clock = TickingClock()
+    app = create_app(Settings(data_folder=data, database_url=next(copy), base_url=BASE_URL), clock)
+    yield Registry(app, clock, Sandbox(keys), has_hidden)
+    app.extensions["dmp_fhir"].database.close()
+    next(copy, None)
+
+
 @pytest.fixture(scope="module", params=[(dialect, kind) for dialect in DIALECTS for kind in KINDS], ids="-".join)
-def twins(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, key_folder: Any) -> Iterator[Twins]:
+def twins(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, key_folder: Path
+) -> Iterator[Twins]:
     dialect, kind = request.param
     ins, readers = KINDS[kind]
-    registries, copies = [], []
-    for has_hidden in (True, False):
-        data = tmp_path_factory.mktemp("twin")
-        shutil.copytree(key_folder, data / "keys")
-        copy = copy_of_world(request, dialect, data)
-        clock = TickingClock()
-        app = create_app(Settings(data_folder=data, database_url=next(copy), base_url=BASE_URL), clock)
-        registry = Registry(app, clock, Sandbox(key_folder), has_hidden)
-        fill(registry, kind, ins, AUTHOR)
-        registries.append(registry)
-        copies.append(copy)
-    yield Twins(kind, ins, readers, *registries)
-    for registry, copy in zip(registries, copies, strict=True):
-        registry.app.extensions["dmp_fhir"].database.close()
-        next(copy, None)
+    with (
+        _registry(request, dialect, tmp_path_factory, key_folder, has_hidden=True) as holding,
+        _registry(request, dialect, tmp_path_factory, key_folder, has_hidden=False) as empty,
+    ):
+        fill(holding, kind, ins, AUTHOR)
+        fill(empty, kind, ins, AUTHOR)
+        yield Twins(kind, ins, readers, holding, empty)
+
+
+@pytest.fixture(scope="module", params=DIALECTS)
+def world(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, key_folder: Path
+) -> Iterator[Registry]:
+    """The demonstration world, for a module: each test changes only a record of its own."""
+    with _registry(request, request.param, tmp_path_factory, key_folder, has_hidden=False) as registry:
+        yield registry

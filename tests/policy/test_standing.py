@@ -122,6 +122,19 @@ def test_representatives_are_those_with_a_legal_relation(database: Database) -> 
     assert not found.adult(NOW)
 
 
+def test_a_parent_who_is_legally_responsible_has_no_mandate_for_an_adult(database: Database) -> None:
+    """GUARD beside MTH is parental authority, which ends at majority (AR-80); alone it is a protection measure."""
+    put_record(database, birth_date="2012-05-20")
+    with database.transaction() as tx:
+        for person, codes in (("mother", ("MTH", "GUARD")), ("tutor", ("MTH", "TUTEUR")), ("guardian", ("GUARD",))):
+            put_party(tx, "RelatedPerson", person)
+            put_token(tx, "RelatedPerson", person, "identifier", SYSTEM, person)
+            for code in codes:
+                put_token(tx, "RelatedPerson", person, "relationship", "", code)
+    found = {one.actor: one.mandate for one in standing(database).representatives}
+    assert found == {"mother": False, "tutor": True, "guardian": True}
+
+
 def test_the_members_of_a_care_team(database: Database) -> None:
     put_record(database)
     with database.transaction() as tx:
