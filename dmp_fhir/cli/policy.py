@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from dmp_fhir.app import policy_settings
 from dmp_fhir.instants import instant_text, system_clock
 from dmp_fhir.policy.actions import Action
 from dmp_fhir.policy.explain import sentences
@@ -21,6 +22,8 @@ from dmp_fhir.policy.scenarios import (
     read_scenarios,
     scenario_of,
 )
+from dmp_fhir.policy.settings import PolicySettings
+from dmp_fhir.settings import BadSetting, Settings
 
 _ME, _OTHER, _PRACTICE = "me", "other", "practice"
 _MODES = {"STRUCTURE": "INDIRECTE", "CPE": "CPE", "PATIENT": "PORTAIL", "REPRESENTANT": "PORTAIL", "AIDANT": "PORTAIL"}
@@ -31,7 +34,14 @@ _PURPOSES |= {"AM_SYSTEM": "systeme", "SUPPORT": "systeme", "SERVICE": "systeme"
 
 @click.group()
 def policy() -> None:
-    """The access rules: check scenarios, explain a decision."""
+    """The access rules: check scenarios, explain a decision. With the settings and the matrix in force."""
+
+
+def _settings() -> PolicySettings:
+    try:
+        return policy_settings(Settings.from_environment())
+    except BadSetting as bad:
+        raise click.ClickException(str(bad)) from bad
 
 
 # --- check ----------------------------------------------------------------------------------------
@@ -42,10 +52,10 @@ def policy() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
 def check(files: tuple[Path, ...], as_json: bool) -> None:
     """Decide the scenarios of FILES (docs/policy-scenarios.md); exit code 0 only if all agree, 2 for a bad file."""
-    verdicts = []
+    verdicts, settings = [], _settings()
     for path in files:
         try:
-            verdicts += [judge(scenario) for scenario in read_scenarios(path.read_bytes())]
+            verdicts += [judge(scenario, settings) for scenario in read_scenarios(path.read_bytes())]
         except BadScenario as fault:
             click.echo(f"{path}: {fault}", err=True)
             sys.exit(2)
@@ -124,7 +134,7 @@ def explain(as_json: bool, **given: Any) -> None:
         scenario = scenario_of(_scenario(given), "options")
     except BadScenario as fault:
         raise click.UsageError(str(fault)) from fault
-    decision = scenario.decide()
+    decision = scenario.decide(_settings())
     rules = [(rule, *sentences(rule, decision.permit)) for rule in decision.rules]
     if as_json:
         answer = {

@@ -16,6 +16,7 @@ from dmp_fhir.identity.context import AccessContext
 from dmp_fhir.policy.actions import CONSULTATION, Action
 from dmp_fhir.policy.engine import Decision, decide
 from dmp_fhir.policy.facts import ConsentTarget, DocumentFacts
+from dmp_fhir.policy.settings import DEFAULT_SETTINGS, PolicySettings
 from dmp_fhir.policy.standing import Permit, Representative, Standing
 
 Tree = Mapping[str, Any]
@@ -89,8 +90,9 @@ class Scenario:
     rules: frozenset[str] = frozenset()
     obligations: frozenset[str] | None = None
 
-    def decide(self) -> Decision:
-        return decide(self.context, self.action, self.standing, self.document, self.now_ms, target=self.target)
+    def decide(self, settings: PolicySettings = DEFAULT_SETTINGS) -> Decision:
+        asked = (self.context, self.action, self.standing, self.document, self.now_ms)
+        return decide(*asked, target=self.target, settings=settings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,10 +127,10 @@ def read_scenarios(text: bytes | str) -> list[Scenario]:
     return scenarios
 
 
-def judge(scenario: Scenario) -> Verdict:
+def judge(scenario: Scenario, settings: PolicySettings = DEFAULT_SETTINGS) -> Verdict:
     """The decision, and where it differs from what the scenario expects: decision, reason, listing, rules (the expected
     ones must be among those that decided) and obligations (exactly, when the scenario names them)."""
-    decision = scenario.decide()
+    decision = scenario.decide(settings)
     listed = listing(scenario, decision)
     differences = []
     if decision.permit != scenario.permit:

@@ -164,7 +164,7 @@ class Database:
                 if conflicts == CONFLICT_RETRIES:
                     raise
                 conflicts += 1
-                time.sleep(0.01 * conflicts * (0.5 + random.random()))
+                time.sleep(0.01 * conflicts * (0.5 + random.random()))  # noqa: S311 - spreads retries, keeps no secret
 
     def close(self) -> None:
         """Close the connections of all threads of this process; a later use opens new ones."""

@@ -97,7 +97,7 @@ class SqliteConnection:
             self._give_up = now + BUSY_SECONDS
         elif now > self._give_up:
             return False
-        time.sleep(min(0.0002 * (attempts + 1), 0.002) * (0.5 + random.random()))
+        time.sleep(min(0.0002 * (attempts + 1), 0.002) * (0.5 + random.random()))  # noqa: S311 - spreads retries, keeps no secret
         return True
 
     def begin(self, write: bool) -> None:

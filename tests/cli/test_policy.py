@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+import dmp_fhir.policy
 from dmp_fhir.cli import main
 
 SCENARIOS = Path(__file__).parents[2] / "fixtures" / "policy-scenarios.json"
@@ -103,3 +104,18 @@ def test_a_wrong_option_is_told() -> None:
     result = run("explain", "--action", "doc.read", "--type", "11488-4", "--label", "SECRET")
     assert result.exit_code == 2
     assert "MASQUE_PS" in result.output
+
+
+def test_the_settings_in_force_decide(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The matrix that the operator loaded is the one that is explained."""
+    monkeypatch.setenv("DMP_FHIR_DATA", str(tmp_path))
+    case = ("--action", "doc.read", "--type", "11488-4", "--authorised", "PS")
+    assert explained(*case)["decision"] == "permit"
+    tree = json.loads((Path(dmp_fhir.policy.__file__).parent / "data" / "matrix.json").read_text("utf-8"))
+    for row in tree["professions"]:
+        if row["code"] == "10":
+            row["read"] = False
+            row.pop("except", None)
+    (tmp_path / "matrix.json").write_text(json.dumps(tree | {"version": "none-for-physicians"}), "utf-8")
+    answer = explained(*case)
+    assert (answer["decision"], answer["reason"]) == ("deny", "MATRICE")
