@@ -143,7 +143,7 @@ DISJOINT = {
     "dmp_fhir.wire.positions._STRING",
     "dmp_fhir.profiles.primitives._OID",
     "dmp_fhir.profiles.primitives._CODE",
-    "dmp_fhir.profiles.fhirpath_parser._TOKEN",
+    "dmp_fhir.profiles.fhirpath_parser._LEXEME",
 }
 
 
