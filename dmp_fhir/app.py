@@ -25,8 +25,8 @@ from dmp_fhir.settings import BadSetting, Settings
 from dmp_fhir.store import schema
 from dmp_fhir.store.database import Database
 from dmp_fhir.store.payloads import PayloadStore
-from dmp_fhir.store.turns import Turns
 from dmp_fhir.store.tables import metadata
+from dmp_fhir.store.turns import Turns
 
 # Schema, engine and migrations; requests go through store/database.py (docs/decisions/0003-database-access.md).
 db = SQLAlchemy(metadata=metadata)
