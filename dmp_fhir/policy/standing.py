@@ -122,7 +122,8 @@ SELECT 'record', status, birth_date, '', '', CAST(NULL AS BIGINT), CAST(NULL AS 
 UNION ALL
 SELECT 'ins', i.system, i.value, '', '', NULL, NULL, 0
   FROM search_token t JOIN ins i ON i.system = t.system AND i.value = t.code AND i.record_id = t.record_id
- WHERE t.record_id = :record AND t.resource_type = 'Patient' AND t.parameter = 'identifier'
+ WHERE t.record_id = :record AND t.resource_id = :record AND t.resource_type = 'Patient'
+   AND t.parameter = 'identifier'
 UNION ALL
 SELECT 'consent', kind, decision, actor_kind, actor_id, period_low, period_high, decided
   FROM consent WHERE record_id = :record AND status = 'active'
