@@ -14,6 +14,7 @@ from dmp_fhir.http.fhir import answer_format, request_id, services
 from dmp_fhir.http.rendering import render
 from dmp_fhir.interactions.messages import Response
 from dmp_fhir.outcome import error, operation_outcome
+from dmp_fhir.policy.refusals import PolicyInTrouble
 from dmp_fhir.store.database import StoreUnavailable
 
 logger = logging.getLogger("dmp_fhir")
@@ -28,6 +29,7 @@ _TEXTS = {
 def register(app: Flask) -> None:
     app.register_error_handler(HTTPException, _http_fault)
     app.register_error_handler(StoreUnavailable, _unavailable)
+    app.register_error_handler(PolicyInTrouble, _undecided)
     app.register_error_handler(Exception, _own_fault)
 
 
@@ -48,6 +50,16 @@ def _http_fault(fault: HTTPException) -> HttpResponse:
 def _unavailable(fault: StoreUnavailable) -> HttpResponse:
     """No trace, no service (D30)."""
     logger.error("store unavailable: %s", type(fault).__name__)
+    return _try_again()
+
+
+def _undecided(fault: PolicyInTrouble) -> HttpResponse:
+    """No decision, no answer (TF-028)."""
+    logging.getLogger("dmp_fhir.alert").critical("policy in trouble: %s at %s", fault, _place(fault.__cause__ or fault))
+    return _try_again()
+
+
+def _try_again() -> HttpResponse:
     return _outcome(
         503,
         "transient",
@@ -60,13 +72,14 @@ def _unavailable(fault: StoreUnavailable) -> HttpResponse:
 def _own_fault(fault: Exception) -> HttpResponse:
     """Our fault: a number for the client, the place for us, values for nobody (TF-152)."""
     number = uuid.uuid4().hex[:12]
-    frames = " < ".join(
-        f"{each.filename}:{each.lineno}" for each in reversed(traceback.extract_tb(fault.__traceback__))
-    )
-    logger.error("fault %s: %s at %s", number, type(fault).__name__, frames)
+    logger.error("fault %s: %s at %s", number, type(fault).__name__, _place(fault))
     return _outcome(
         500,
         "exception",
         f"Erreur interne n° {number}.",
         f"Internal error number {number}.",
     )
+
+
+def _place(fault: BaseException) -> str:
+    return " < ".join(f"{each.filename}:{each.lineno}" for each in reversed(traceback.extract_tb(fault.__traceback__)))

@@ -13,7 +13,8 @@ CARRIED_OUT = MappingProxyType(
         "AR-06": "How a refusal is answered: `policy/refusals.py`; reasons go to the trace only.",
         "AR-10": "Erasure ten years after the closing, or on request by the next run of the jobs, well within three"
         " months: `jobs.py`, `registry/lifecycle.py`, `dmp-fhir record erase`.",
-        "AR-11": "Reopening: permitted by AR-09; authorisations, teams and emergency grants ended at the closing"
+        "AR-11": "Reopening: permitted by AR-09. What opens the record ended at the closing: authorisations, teams, the"
+        " treating physician's status, helpers, emergency grants; blocks, opposition and preferences are still there"
         " (`registry/lifecycle.py`).",
         "AR-26": "Outside the declared care team a professional's authorisation lasts a day unless it states its end:"
         " `registry/consents.py`.",
