@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import secrets
+from collections.abc import Iterable
 from pathlib import Path
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
@@ -18,12 +20,16 @@ from dmp_fhir.instants import Clock, system_clock
 from dmp_fhir.interactions.services import Services
 from dmp_fhir.policy.matrix import FILE_NAME, BadMatrix, in_force
 from dmp_fhir.policy.settings import PolicySettings
+from dmp_fhir.profiles import active
+from dmp_fhir.profiles.rules import ProfileError
+from dmp_fhir.profiles.validator import Validator
 from dmp_fhir.registry.search.links import PageLinks
 from dmp_fhir.settings import BadSetting, Settings
 from dmp_fhir.store import schema
 from dmp_fhir.store.database import Database
 from dmp_fhir.store.payloads import PayloadStore
 from dmp_fhir.store.tables import metadata
+from dmp_fhir.store.turns import Turns
 
 # Schema, engine and migrations; requests go through store/database.py (docs/decisions/0003-database-access.md).
 db = SQLAlchemy(metadata=metadata)
@@ -42,7 +48,18 @@ def create_app(settings: Settings | None = None, clock: Clock = system_clock) ->
     app.extensions["dmp_fhir"] = build_services(settings, clock)
     app.register_blueprint(blueprint, url_prefix="/fhir")
     errors.register(app)
+    app.wsgi_app = _in_turn(app.wsgi_app, app.extensions["dmp_fhir"].database.turns)  # type: ignore[method-assign]
     return app
+
+
+def _in_turn(application: WSGIApplication, turns: Turns) -> WSGIApplication:
+    """One request at a time in this process, but for the time they wait for the disk (store/turns.py)."""
+
+    def respond(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        with turns.turn():
+            return application(environ, start_response)
+
+    return respond
 
 
 def build_services(settings: Settings, clock: Clock = system_clock) -> Services:
@@ -56,7 +73,15 @@ def build_services(settings: Settings, clock: Clock = system_clock) -> Services:
         page_links=PageLinks(_key(settings.key_folder, "page-links.key")),
         clock=clock,
         policy=policy_settings(settings),
+        validator=profiles_in_force(settings),
     )
+
+
+def profiles_in_force(settings: Settings) -> Validator:
+    try:
+        return active.validator(settings.data_folder)
+    except ProfileError as bad:
+        raise BadSetting(f"profiles: {bad}") from bad
 
 
 def policy_settings(settings: Settings) -> PolicySettings:

@@ -166,7 +166,7 @@ def _identify(asked: Request) -> AccessContext:
             status=refused.refusal.status,
         )
         part = services()
-        part.database.write(lambda tx: log.append(tx, act, None, part.clock()))
+        part.traces.keep(log.rows_of([act], None, part.clock()))
         raise
     return replace(context, origin=request.remote_addr)
 
@@ -230,7 +230,9 @@ def _with_body(asked: Request) -> Request:
         return asked
     check_encoding(request.headers.get("Content-Encoding"))
     settings = services().settings
-    large = asked.operation == "bundle" or (asked.resource_type == "DocumentReference" and asked.method == "POST")
+    large = asked.operation in ("bundle", "$validate") or (
+        asked.resource_type == "DocumentReference" and asked.method == "POST"
+    )
     limit = settings.max_submission if large and asked.operation != "_search" else settings.max_body
     body = _body(limit)
     if asked.operation == "_search":
@@ -241,7 +243,9 @@ def _with_body(asked: Request) -> Request:
         return asked  # an operation without parameters
     kind = body_format(request.headers.get("Content-Type"))
     limits = Limits(body=limit, entries=settings.max_entries)
-    return replace(asked, tree=parse_json(body, limits) if kind is Format.JSON else parse_xml(body, limits))
+    tree = parse_json(body, limits) if kind is Format.JSON else parse_xml(body, limits)
+    # $validate tells lines and columns.
+    return replace(asked, tree=tree, body=body if asked.operation == "$validate" else b"")
 
 
 def _body(limit: int) -> bytes:
@@ -249,7 +253,8 @@ def _body(limit: int) -> bytes:
     # A body without length is cut in silence where werkzeug's limit is: one more byte is let in, and tells.
     request.max_content_length = limit + 1
     try:
-        body = request.get_data(cache=False)
+        with services().database.turns.waiting():  # a client that sends slowly holds up nobody else
+            body = request.get_data(cache=False)
         if len(body) <= limit:
             return body
     except RequestEntityTooLarge:

@@ -18,7 +18,7 @@ from dmp_fhir.canonicals import (
 )
 from dmp_fhir.interactions import explain_access
 from dmp_fhir.interactions.messages import Request
-from dmp_fhir.interactions.operations import EXPLAIN_ACCESS
+from dmp_fhir.interactions.operations import EXPLAIN_ACCESS, VALIDATE
 from dmp_fhir.interactions.routes import SEARCHABLE, TYPES, methods_of
 from dmp_fhir.registry.search.parameters import INCLUDES, REVINCLUDES, declared
 from dmp_fhir.settings import Settings
@@ -130,11 +130,12 @@ def _resource(resource_type: str) -> Tree:
         "conditionalDelete": "not-supported",
         "referencePolicy": ["literal", "logical", "local"],
     }
+    resource["operation"] = [{"name": "validate", "definition": VALIDATE}]
     if resource_type in explain_access.TYPES:
-        resource["operation"] = [
+        resource["operation"].append(
             {"name": EXPLAIN_ACCESS["code"], "definition": f"#{EXPLAIN_ACCESS['id']}"}
             | {"documentation": EXPLAIN_ACCESS["description"]}
-        ]
+        )
     if resource_type in SEARCHABLE:
         includes, revincludes = INCLUDES.get(resource_type, ()), REVINCLUDES.get(resource_type, ())
         resource |= ({"searchInclude": list(includes)} if includes else {}) | (

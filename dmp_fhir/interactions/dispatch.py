@@ -5,10 +5,9 @@ The order is that of docs/architecture.md; nothing else reaches the database.
 
 from __future__ import annotations
 
-from dmp_fhir.interactions.explain_access import OPERATION
 from dmp_fhir.interactions.gate import reading, trace_refusal, writing
 from dmp_fhir.interactions.messages import Response
-from dmp_fhir.interactions.routes import act_of, check_route, route_read, route_write
+from dmp_fhir.interactions.routes import OPERATIONS, act_of, check_route, route_read, route_write
 from dmp_fhir.interactions.services import Exchange
 from dmp_fhir.interactions.transaction import batch, transaction
 from dmp_fhir.outcome import Refusal, Refused, refuse, refuse_all
@@ -32,7 +31,7 @@ def _handle(exchange: Exchange) -> Response:
         if request.operation == "bundle":
             return _handle_bundle(exchange)
         check_route(request)
-        if request.method in ("GET", "HEAD") or request.operation in ("_search", OPERATION):
+        if request.method in ("GET", "HEAD") or request.operation in ("_search", *OPERATIONS):
             return reading(exchange, route_read)
         return writing(exchange, lambda gate: route_write(gate, request))
     except UniqueViolation:

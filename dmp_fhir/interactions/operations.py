@@ -12,6 +12,9 @@ from dmp_fhir.canonicals import PROJECT
 
 Tree = dict[str, Any]
 
+# Defined by HL7: https://hl7.org/fhir/R4/resource-operation-validate.html
+VALIDATE = "http://hl7.org/fhir/OperationDefinition/Resource-validate"
+
 
 def _given(name: str, kind: str, fr: str, en: str) -> Tree:
     return {"name": name, "use": "in", "min": 0, "max": "1", "documentation": f"{fr} — {en}", "type": kind}

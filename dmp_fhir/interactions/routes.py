@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NoReturn
 
-from dmp_fhir.interactions import explain_access, iti68_retrieve, td33_update, update
+from dmp_fhir.interactions import explain_access, iti68_retrieve, td33_update, update, validate
 from dmp_fhir.interactions.create import CREATABLE, create
 from dmp_fhir.interactions.gate import Gate, Writing
 from dmp_fhir.interactions.messages import Request, Response
@@ -32,6 +32,7 @@ PAYLOADS = frozenset({"Binary", "Bundle"})
 TYPES = SEARCHABLE | PAYLOADS
 UPDATABLE = update.UPDATABLE
 DELETABLE = update.DELETABLE
+OPERATIONS = frozenset({explain_access.OPERATION, validate.OPERATION})
 
 # The name of each act in the trace (http://hl7.org/fhir/restful-interaction) and its AuditEvent.action.
 ACTS = {
@@ -50,7 +51,7 @@ def act_of(request: Request) -> tuple[str, str]:
         return (kind if kind in ("batch", "transaction") else "transaction", "E")
     if request.operation == "_search" or (request.method in ("GET", "HEAD") and request.id is None):
         return "search-type", "E"
-    if request.operation == explain_access.OPERATION:
+    if request.operation in OPERATIONS:
         return "operation", "E"
     if request.operation == "_history":
         return ("vread" if request.version else "history-instance"), "R"
@@ -62,6 +63,8 @@ def methods_of(request: Request) -> tuple[str, ...]:
     kind = request.resource_type
     if request.operation == "_search":
         return ("POST",) if kind in SEARCHABLE else ()
+    if request.operation == validate.OPERATION:
+        return ("POST",) if request.id is None else ("GET", "POST")
     if request.id is None:
         if request.operation:
             return ()
@@ -84,7 +87,7 @@ def check_route(request: Request) -> None:
     """404 for a type that is not here, 405 for an act that is not offered at this address."""
     if request.resource_type not in TYPES:
         not_found()
-    if request.operation not in (None, "_search", "_history", explain_access.OPERATION):
+    if request.operation not in (None, "_search", "_history", *OPERATIONS):
         not_found()
     if request.operation == explain_access.OPERATION and not methods_of(request):
         not_found()
@@ -130,6 +133,8 @@ def route_read(gate: Gate) -> Response:
     """The reads: search, read, vread, history, retrieve."""
     request = gate.exchange.request
     check_route(request)
+    if request.operation == validate.OPERATION:
+        return validate.validate(gate)
     if request.operation == "_search" or request.id is None:
         return search(gate)
     if request.resource_type in PAYLOADS:

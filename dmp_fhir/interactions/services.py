@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
+from dmp_fhir.audit.keeping import TraceKeeper
 from dmp_fhir.identity.context import AccessContext
 from dmp_fhir.identity.tokens import TokenVerifier
 from dmp_fhir.instants import Clock
 from dmp_fhir.interactions.messages import Request
 from dmp_fhir.policy.settings import DEFAULT_SETTINGS, PolicySettings
+from dmp_fhir.profiles import active
+from dmp_fhir.profiles.validator import Validator
 from dmp_fhir.registry.search.links import PageLinks
 from dmp_fhir.settings import Settings
 from dmp_fhir.store.database import Database
@@ -26,6 +29,11 @@ class Services:
     page_links: PageLinks
     clock: Clock
     policy: PolicySettings = DEFAULT_SETTINGS
+    validator: Validator = field(default_factory=active.validator)
+    traces: TraceKeeper = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "traces", TraceKeeper(self.database))
 
 
 @dataclass(slots=True)

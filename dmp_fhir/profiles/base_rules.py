@@ -81,6 +81,8 @@ _RESPONSE = frozenset({"batch-response", "transaction-response", "history"})
 
 def _bundle(node: Tree, fault: Fault) -> None:
     kind = node.get("type")
+    if type(kind) is not str:
+        return  # refused already
     if "total" in node and kind not in ("searchset", "history"):
         fault("bdl-1", "total", "total ne va qu'avec searchset ou history.", "total goes with searchset or history.")
     entries = node.get("entry")

@@ -116,3 +116,40 @@ def invariants() -> Mapping[str, tuple[tuple[str, str, str], ...]]:
     """FHIRPath invariants of the base definitions: path that defines them to (key, severity, expression)."""
     data = orjson.loads((files("dmp_fhir.profiles") / "data" / "r4-invariants.json").read_bytes())
     return {path: tuple((k, s, e) for k, s, e in rows) for path, rows in data["invariants"].items()}
+
+
+@cache
+def _element_names() -> tuple[frozenset[str], frozenset[str], frozenset[str]]:
+    """Names of elements, of choices (without `[x]`), and of the properties of choices (`valueString`)."""
+    names: set[str] = set()
+    choices: set[str] = set()
+    properties: set[str] = set()
+    for _, _, rows in _compiled()["types"].values():
+        for name, types, *_ in rows:
+            names.add(name)
+            if not isinstance(types, str):
+                choices.add(name)
+                properties |= {name + each[0].upper() + each[1:] for each in types}
+    return frozenset(names), frozenset(choices), frozenset(properties)
+
+
+def is_element_name(name: str) -> bool:
+    return name in _element_names()[0]
+
+
+def is_choice_name(name: str) -> bool:
+    return name in _element_names()[1]
+
+
+def is_choice_property(name: str) -> bool:
+    """Whether a choice gives a property of this name: `valueCodeableConcept`."""
+    return name in _element_names()[2]
+
+
+def is_type(name: str) -> bool:
+    return name in _compiled()["types"]
+
+
+def required_codes(value_set: str) -> Mapping[str, frozenset[str]] | None:
+    """The codes of a value set to which an element of R4 is bound as required, by system; None for another."""
+    return _codes(value_set) if value_set in _compiled()["codes"] else None

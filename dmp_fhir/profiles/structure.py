@@ -9,34 +9,37 @@ https://hl7.org/fhir/R4/json.html, https://hl7.org/fhir/R4/extensibility.html
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Container
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 from dmp_fhir.outcome import Issue
+from dmp_fhir.profiles.base_invariants import Invariant, invariants_of
 from dmp_fhir.profiles.base_rules import RULES, Fault
 from dmp_fhir.profiles.definitions import Element, Property, Type, resource_types, type_of
 from dmp_fhir.profiles.narrative import read_div
-from dmp_fhir.profiles.primitives import TEXTS, VALUES
-from dmp_fhir.profiles.walk import Walk, Way, bad_code, bad_value
+from dmp_fhir.profiles.primitive_checks import Check, primitive_check
+from dmp_fhir.profiles.references import CONDITIONAL, REFERENCE, entry_types
+from dmp_fhir.profiles.walk import Walk, Way, bad_code
 
 Tree = dict[str, Any]
-_REFERENCE = re.compile(
-    r"(?:https?://[^\s?#]{1,1500}/)?([A-Z][A-Za-z]{1,40})/[A-Za-z0-9.-]{1,64}(?:/_history/[A-Za-z0-9.-]{1,64})?(?:#[^\s]*)?"
-)
-_CONDITIONAL = re.compile(r"([A-Z][A-Za-z]{1,40})\?[^\s]+")
 
 
 def structural_issues(tree: Any, *, expression: str | None = None) -> list[Issue]:
-    """The structural faults of a resource, none when it is sound. `expression` is the FHIRPath of the resource when it
+    """The structural errors of a resource, none when it is sound. `expression` is the FHIRPath of the resource when it
     is part of something else (`Bundle.entry[2].resource`)."""
-    walk = Walk()
+    return [issue for issue in structural_walk(tree, expression=expression).issues if issue.severity == "error"]
+
+
+def structural_walk(tree: Any, *, expression: str | None = None, known: Container[str] = ()) -> Walk:
+    """The walk itself: issues, warnings included, and the extensions met whose urls are `known`. A modifier extension
+    that is known is no fault."""
+    walk = Walk(known=known)
     name = tree.get("resourceType") if type(tree) is dict else None
-    known = type(name) is str and name in resource_types()
-    _resource(walk, tree, expression or (name if known else "Resource"))
-    return walk.issues
+    named = type(name) is str and name in resource_types()
+    _resource(walk, tree, expression or (name if named else "Resource"))
+    return walk
 
 
 def datatype_issues(type_name: str, tree: Any, expression: str) -> list[Issue]:
@@ -64,15 +67,21 @@ def _resource(walk: Walk, node: Any, way: Way) -> None:
         en = "Implicit rules (implicitRules) would change the meaning of the resource: remove them."
         walk.add("not-supported", fr, en, (way, "implicitRules", None), "TF-107")
     if walk.inside is not None:
+        container = walk.resource, walk.resource_way
+        walk.resource, walk.resource_way = node, way
         _complex(walk, node, _plan(name), way)
+        walk.resource, walk.resource_way = container
         return
-    outer = walk.contained, walk.pointed, walk.pointing_back
+    outer = walk.contained, walk.pointed, walk.pointing_back, walk.resource, walk.resource_way
+    if name == "Bundle" and not walk.entries:
+        walk.entries = entry_types(node)
+    walk.resource, walk.resource_way = node, way
     walk.contained = _contained_types(walk, node, way) if "contained" in node else {}
     walk.pointed, walk.pointing_back = set(), set()
     _complex(walk, node, _plan(name), way)
     if walk.contained:
         _check_all_referenced(walk, node, way)
-    walk.contained, walk.pointed, walk.pointing_back = outer
+    walk.contained, walk.pointed, walk.pointing_back, walk.resource, walk.resource_way = outer
 
 
 def _contained_types(walk: Walk, node: Tree, way: Way) -> dict[str, str]:
@@ -121,18 +130,19 @@ def _check_all_referenced(walk: Walk, node: Tree, way: Way) -> None:
 
 # Complex types --------------------------------------------------------------------------------------------------------
 
-Check = Callable[[Walk, Any, Way, str, "int | None"], None]
-
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """What the walk needs of a type: check and plurality by property, mandatory elements, choices, invariants."""
+    """What the walk needs of a type: check and plurality by property, mandatory elements (when all of `required` are
+    there, none lacks), choices, invariants."""
 
     kind: Type
     checks: dict[str, tuple[Check, bool]]
     mandatory: tuple[tuple[Element, frozenset[str]], ...]
+    required: frozenset[str]
     choices: tuple[tuple[Element, frozenset[str]], ...]
     rule: Callable[[Tree, Fault], None] | None
+    invariants: tuple[Invariant, ...]
 
 
 @cache
@@ -143,8 +153,10 @@ def _plan(name: str) -> _Plan:
         kind,
         {key: (_check_of(known), known.element.many) for key, known in kind.properties.items()},
         tuple((element, names[element.name]) for element in kind.elements if element.least),
+        frozenset(element.name for element in kind.elements if element.least),
         tuple((element, names[element.name]) for element in kind.elements if element.choice),
         RULES.get(name),
+        invariants_of(name),
     )
 
 
@@ -186,15 +198,20 @@ def _complex(walk: Walk, node: Any, plan: _Plan, way: Way) -> None:
                     _check_gap(walk, node, name, n, way)
                 else:
                     check(walk, item, way, name, n)
-    for element, names in plan.mandatory:
-        if names.isdisjoint(node):
-            _missing(walk, plan, element, way)
+    if not plan.required <= node.keys():
+        for element, names in plan.mandatory:
+            if names.isdisjoint(node):
+                _missing(walk, plan, element, way)
     for element, names in plan.choices:
         given = names & node.keys()
         if len(given) > 1 and len({name.removeprefix("_") for name in given}) > 1:
             _two_choices(walk, plan, element, given, way)
     if plan.rule is not None:
         plan.rule(node, _reporter(walk, way))
+    for invariant in plan.invariants:
+        for place in invariant.broken(node, walk.resource):
+            step = way if place is None else (way, *place)
+            walk.add("invariant", invariant.fr, invariant.en, step, invariant.key, invariant.severity)
 
 
 def _reporter(walk: Walk, way: Way) -> Fault:
@@ -273,9 +290,11 @@ def _check_of(known: Property) -> Check:
     if known.type == "xhtml":
         return _narrative
     if known.primitive:
-        return _primitive_check(known)
+        return primitive_check(known)
     if known.type == "Reference":
         return _reference_check(known)
+    if known.type == "Extension":
+        return _extension_check()
     if known.element.codes is not None and known.type in ("Coding", "CodeableConcept"):
         return _coded_check(known)
     return _complex_check(known.type)
@@ -292,8 +311,23 @@ def _complex_check(type_name: str) -> Check:
     return check
 
 
+def _extension_check() -> Check:
+    inner = _complex_check("Extension")
+
+    def check(walk: Walk, value: Any, way: Way, name: str, n: int | None) -> None:
+        inner(walk, value, way, name, n)
+        url = value.get("url") if type(value) is dict else None
+        if type(url) is str and url in walk.known:
+            walk.met.append((url, value, (way, name, n), walk.resource, walk.resource_way))
+
+    return check
+
+
 def _modifier(walk: Walk, value: Any, way: Way, name: str, n: int | None) -> None:
     url = value.get("url") if type(value) is dict else None
+    if type(url) is str and url in walk.known:
+        _extension_check()(walk, value, way, name, n)
+        return
     shown = url[:200] if type(url) is str else "—"
     fr = f"Extension modificatrice inconnue ({shown}) : elle changerait le sens, la ressource est refusée."
     en = f"Unknown modifier extension ({shown}): it would change the meaning, the resource is refused."
@@ -311,34 +345,6 @@ def _narrative(walk: Walk, value: Any, way: Way, name: str, n: int | None) -> No
     except ValueError as fault:
         fr = f"Texte narratif refusé : du XHTML simple, sans script ni lien actif, est attendu ({fault})."
         walk.add("invariant", fr, f"Narrative refused: {fault}.", (way, name, n), "txt-1")
-
-
-def _primitive_check(known: Property) -> Check:
-    if known.type in VALUES:
-        return _value_check(known)
-    test, element = TEXTS[known.type], known.element
-    address = known.type in ("uri", "url", "canonical")
-    codes = frozenset().union(*element.codes.values()) if element.codes is not None and known.type == "code" else None
-
-    def check(walk: Walk, value: Any, way: Way, name: str, n: int | None) -> None:
-        if type(value) is not str or not test(value):
-            bad_value(walk, value, known.type, (way, name, n))
-        elif codes is not None and value not in codes:
-            bad_code(walk, value, codes, element, (way, name, n))
-        elif address and value[0] == "#":
-            walk.point(value)
-
-    return check
-
-
-def _value_check(known: Property) -> Check:
-    test = VALUES[known.type]
-
-    def check(walk: Walk, value: Any, way: Way, name: str, n: int | None) -> None:
-        if not test(value):
-            bad_value(walk, value, known.type, (way, name, n))
-
-    return check
 
 
 def _coded_check(known: Property) -> Check:
@@ -380,7 +386,9 @@ def _reference_check(known: Property) -> Check:
                         en = f"'{reference[:64]}' names no contained resource."
                         walk.add("invariant", fr, en, ((way, name, n), "reference", None), "ref-1")
                         return
-            elif match := _REFERENCE.fullmatch(reference) or _CONDITIONAL.fullmatch(reference):
+            elif reference in walk.entries:
+                target = walk.entries[reference]
+            elif match := REFERENCE.fullmatch(reference) or CONDITIONAL.fullmatch(reference):
                 if match[1] in resource_types():
                     target = match[1]
                 elif reference[:4] != "http":

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Container
 from dataclasses import dataclass, field
 from typing import Any
 
-from dmp_fhir.outcome import Issue, error
+from dmp_fhir.outcome import Issue
 from dmp_fhir.profiles.definitions import Element
 from dmp_fhir.profiles.primitives import EXPECTED
 
@@ -26,6 +26,13 @@ class Walk:
     pointed: set[str] = field(default_factory=set)
     pointing_back: set[str] = field(default_factory=set)
     inside: str | None = None
+    # The resource under way, and the outermost one it stands in; the types of the entries of a bundle, by address.
+    resource: Any = None
+    entries: dict[str, str] = field(default_factory=dict)
+    # The extensions whose definitions are known, and those met: url, value, way, resource and the way to it.
+    known: Container[str] = ()
+    met: list[tuple[str, Any, Way, Any, Way]] = field(default_factory=list)
+    resource_way: Way = ""
 
     def point(self, fragment: str) -> None:
         if fragment != "#":
@@ -33,9 +40,9 @@ class Walk:
         elif self.inside is not None:
             self.pointing_back.add(self.inside)
 
-    def add(self, code: str, fr: str, en: str, way: Way, rule: str) -> None:
+    def add(self, code: str, fr: str, en: str, way: Way, rule: str, severity: str = "error") -> None:
         if len(self.issues) < MOST_ISSUES:
-            self.issues.append(error(code, fr, en, expression=path_of(way), rule=rule))
+            self.issues.append(Issue(severity, code, fr, en, path_of(way), rule))
 
 
 def path_of(way: Way) -> str:

@@ -1,0 +1,31 @@
+"""What the text of a reference says of its target. https://hl7.org/fhir/R4/references.html"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from dmp_fhir.profiles.definitions import resource_types
+
+Tree = dict[str, Any]
+REFERENCE = re.compile(
+    r"(?:https?://[^\s?#]{1,1500}/)?([A-Z][A-Za-z]{1,40})/[A-Za-z0-9.-]{1,64}(?:/_history/[A-Za-z0-9.-]{1,64})?(?:#[^\s]*)?"
+)
+CONDITIONAL = re.compile(r"([A-Z][A-Za-z]{1,40})\?[^\s]+")
+
+
+def type_named_by(reference: str) -> str | None:
+    """The resource type in the text of a literal or conditional reference; None when it names none."""
+    match = REFERENCE.fullmatch(reference) or CONDITIONAL.fullmatch(reference)
+    return match[1] if match is not None and match[1] in resource_types() else None
+
+
+def entry_types(bundle: Tree) -> dict[str, str]:
+    """Addresses of the entries of a bundle and the types of their resources."""
+    found: dict[str, str] = {}
+    entries = bundle.get("entry")
+    for entry in entries if type(entries) is list else []:
+        resource = entry.get("resource") if type(entry) is dict else None
+        if type(resource) is dict and type(entry.get("fullUrl")) is str:
+            found[entry["fullUrl"]] = str(resource.get("resourceType"))
+    return found

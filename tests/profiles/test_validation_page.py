@@ -1,0 +1,27 @@
+"""docs/validation.md is what the code and the profiles say."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from dmp_fhir.profiles import active
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_page_is_fresh() -> None:
+    made = subprocess.run([sys.executable, "tools/describe_validation.py", "--check"], cwd=ROOT, check=False)
+    assert made.returncode == 0, "run: python tools/describe_validation.py"
+
+
+def test_every_rule_id_of_the_registry_stands_in_it() -> None:
+    page = (ROOT / "docs" / "validation.md").read_text("utf-8")
+    for name in ("submission", "content", "document"):
+        source = (ROOT / "dmp_fhir" / "profiles" / f"{name}.py").read_text("utf-8")
+        for rule in set(re.findall(r'"((?:LOT|DMP)-[A-Z0-9]+|D[0-9]+)"', source)):
+            assert f"| {rule} |" in page, rule
+    for source in {rule.source for rule in active.validator().rules.values()}:
+        assert f"<{source}>" in page

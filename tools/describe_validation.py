@@ -1,0 +1,132 @@
+"""Write docs/validation.md: every rule a resource may break, from the code and the profiles.
+
+python tools/describe_validation.py [--check]
+"""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+from dmp_fhir.profiles import active, content, document, submission
+from dmp_fhir.profiles.base_invariants import ADVICE
+from dmp_fhir.profiles.definitions import invariants
+from dmp_fhir.profiles.rules import LEVELS, Rule
+from dmp_fhir.profiles.validator import Validator
+
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs" / "validation.md"
+MAKERS = {"error": "error", "warning": "warning", "information": "information", "make": "error (information at mhd)"}
+
+HEAD = """# Validation
+
+*Made by `python tools/describe_validation.py`; a test compares it with the code.*
+
+A resource is checked in three steps, and one mistake gives one issue: R4 (structure, types, invariants), the profiles
+(those declared in `meta.profile`, and those of the transaction), the rules that no StructureDefinition can carry.
+An issue names the rule, the element (FHIRPath), what was found and what is expected, in French and in English.
+
+- on every deposit (ITI-65, ITI-105, folders): errors refuse with 422, the rest comes back as `outcome`;
+- `POST [type]/$validate`, `GET|POST [type]/[id]/$validate`, with `mode`, `profile`: answered 200 with line and column;
+- `dmp-fhir validate FILE... [--profile URL] [--level released|main|mhd] [--json]`: exit code 1 when there is an error;
+- `dmp-fhir profiles list` says what is in force; `dmp-fhir profiles load PACKAGE.tgz` puts a FHIR package over ours.
+
+The level is the setting `DMP_FHIR_PROFILE_LEVEL` (D1): `released` is PDSm 3.1.1, `main` its main branch, `mhd` IHE MHD
+alone. What one edition asks and the other does not, or forbids and the other allows, is a warning at `released`.
+"""
+
+
+def page(validator: Validator) -> str:
+    parts = [HEAD, _own(), _profiles(validator), _text(validator), _r4()]
+    return "\n".join(parts)
+
+
+def _own() -> str:
+    """The rules written as code: the calls that make issues, read from the source."""
+    rows = []
+    for module in (submission, content, document):
+        name = module.__name__.rsplit(".", 1)[1]
+        for rule, severity, fr, en in sorted(set(_issues(Path(str(module.__file__))))):
+            if rule == "…":
+                continue  # a helper that passes a rule on
+            rows.append(f"| {rule} | {severity} | {fr} | {en} | `{name}.py` |")
+    head = "| rule | severity | français | English | where |\n| --- | --- | --- | --- | --- |"
+    return f"## Rules of the registry\n\nA value that changes is shown as `…`.\n\n{head}\n" + "\n".join(rows) + "\n"
+
+
+def _issues(file: Path) -> list[tuple[str, str, str, str]]:
+    found = []
+    for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+        if not isinstance(node, ast.Call):
+            continue
+        name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+        arguments = [*node.args, *(each.value for each in node.keywords if each.arg == "rule")]
+        if name in MAKERS and len(arguments) >= 4:
+            found.append((_text_of(arguments[-1]), MAKERS[name], _text_of(arguments[1]), _text_of(arguments[2])))
+        elif name == "refuse" and len(arguments) >= 5:
+            found.append((_text_of(arguments[4]), "error", _text_of(arguments[1]), _text_of(arguments[2])))
+    return found
+
+
+def _text_of(node: ast.expr) -> str:
+    """A literal, with what is computed in it as `…`; the two branches of a condition."""
+    if isinstance(node, ast.Constant):
+        return str(node.value).replace("|", "\\|")
+    if isinstance(node, ast.JoinedStr):
+        return "".join(_text_of(each) if isinstance(each, ast.Constant) else "…" for each in node.values)
+    if isinstance(node, ast.IfExp):
+        return f"{_text_of(node.body)} / {_text_of(node.orelse)}"
+    return "…"
+
+
+def _profiles(validator: Validator) -> str:
+    by_source: dict[str, list[Rule]] = defaultdict(list)
+    for rule in validator.rules.values():
+        by_source[rule.source].append(rule)
+    lines = [f"## Rules of the profiles\n\n{len(validator.rules)} rules of {len(by_source)} profiles. Severity at each"]
+    lines[0] += f" level: {', '.join(LEVELS)}; one word when it is the same at all.\n"
+    for source in sorted(by_source):
+        structure = validator.library.structures[source]
+        lines.append(f"### {structure['title']}\n\n<{source}>, version {structure.get('version', '-')}\n")
+        lines.append("| rule | severity | français | English |\n| --- | --- | --- | --- |")
+        for rule in sorted(by_source[source], key=lambda each: each.id):
+            levels = [validator.levels.severity(rule, level) for level in LEVELS]
+            severity = levels[0] if len(set(levels)) == 1 else " / ".join(levels)
+            lines.append(f"| `{rule.id.rsplit('#', 1)[1]}` | {severity} | {_cell(rule.fr)} | {_cell(rule.en)} |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
+def _text(validator: Validator) -> str:
+    rows = [f"| `{key}` | {where} |" for key, where in sorted(validator.levels.text.items())]
+    head = "## Rules that the guides give without expression\n\n| rule | enforced |\n| --- | --- |\n"
+    return head + "\n".join(rows) + "\n"
+
+
+def _r4() -> str:
+    keys: dict[str, tuple[str, str]] = {}
+    for path, rows in sorted(invariants().items()):
+        for key, severity, expression in rows:
+            keys.setdefault(key, (severity if key not in ADVICE else "not asked", f"{path}: `{_cell(expression)}`"))
+    rows_of = [f"| {key} | {severity} | {text} |" for key, (severity, text) in sorted(keys.items())]
+    head = (
+        "## Invariants of FHIR R4\n\nhttps://hl7.org/fhir/R4/. Types and cardinalities of R4 are named `FHIR R4 …`.\n"
+    )
+    return head + "\n| key | severity | rule |\n| --- | --- | --- |\n" + "\n".join(rows_of) + "\n"
+
+
+def main() -> None:
+    made = page(active.validator())
+    if "--check" in sys.argv:
+        sys.exit(PAGE.read_text("utf-8") != made)
+    PAGE.write_text(made, "utf-8")
+
+
+if __name__ == "__main__":
+    main()
