@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dmp_fhir.interactions.gate import Writing
 from dmp_fhir.outcome import Issue, refuse_all
-from dmp_fhir.profiles.cda import Examined, examine, patient_issues, replacement_issues
+from dmp_fhir.profiles.cda import Examined, patient_issues, replacement_issues
 from dmp_fhir.profiles.cda_header import Header, UnreadableCda, read_cda, xpath
 from dmp_fhir.profiles.cda_rules import Saying, breach, said
 from dmp_fhir.profiles.named import Named, identifier_key
@@ -22,14 +22,6 @@ from dmp_fhir.registry.search.query import PatientByIdentifier
 from dmp_fhir.store.payloads import PayloadDamaged
 
 VERSION = "cdaVersion"
-
-
-def compared(document: SubmittedDocument, setting: str) -> list[Issue]:
-    """What a document is, kept in `examined`, and how it differs from its metadata: all that needs no database."""
-    if document.document_bundle is not None:
-        return []
-    document.examined = examine(document.tree, document.content, document.place, setting)
-    return document.examined.issues
 
 
 def other_patient(gate: Writing, record_id: str, document: SubmittedDocument) -> list[Issue]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from dmp_fhir.canonicals import PROFILE_COMPREHENSIVE, PROFILE_FOLDER, PROFILE_SUBMISSION_SET
 from dmp_fhir.instants import instant_text
-from dmp_fhir.interactions.cda_documents import compared, other_patient
+from dmp_fhir.interactions.cda_documents import other_patient
 from dmp_fhir.interactions.conditions import etag, require_match
 from dmp_fhir.interactions.folders import create_folder, folder_named, known_folder, replace_folder
 from dmp_fhir.interactions.gate import Writing
@@ -115,7 +115,7 @@ def _issues(submission: Submission, level: str, cda_check: str) -> list[Issue]:
         where = f"Bundle.entry[{document.entry}].resource"
         issues += requirement_issues(document.tree, PROFILE_COMPREHENSIVE, level, where)
         issues += document_issues(document.tree, level, where)
-        issues += compared(document, cda_check)
+        issues += document.compare(cda_check)
     for folder in submission.folders:
         issues += requirement_issues(folder.tree, PROFILE_FOLDER, level, f"Bundle.entry[{folder.entry}].resource")
     return issues
