@@ -55,6 +55,6 @@ LEFT_OUT = MappingProxyType(
 NOTES = (
     "AR-25: a team's presumption ends twelve months after its latest use: consulting as its member moves the end of the"
     " consent, at most once a month (`registry/consents.py`, `renew_teams`). An end that the patient stated stays.",
-    "AR-58: professionals in training (TRE_G16: students, residents) are read as a role whose row, G16, opens nothing: they"
-    " feed, and see what they are author of. An operator's matrix may open more to them.",
+    "AR-58: professionals in training (TRE_G16: students, residents) are read as a role whose row, G16, opens nothing:"
+    " they feed, and see what they are author of. An operator's matrix may open more to them.",
 )
