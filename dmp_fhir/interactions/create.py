@@ -50,7 +50,8 @@ def create(gate: Writing, request: Request) -> Response:
 def _create_patient(gate: Writing, tree: Tree) -> tuple[Found, str]:
     decision = gate.permit(Action.RECORD_CREATE, None)
     record_id = new_id()
-    found = create_record(gate.tx, record_id, tree | {"id": record_id}, gate.now)
+    systems = gate.exchange.services.settings.ins_systems
+    found = create_record(gate.tx, record_id, tree | {"id": record_id}, gate.now, systems)
     gate.did("create", "C", record_id, found, decision=decision)
     return found, record_id
 
