@@ -96,7 +96,7 @@ def _generated(validator: Validator, count: int, seed: int) -> Iterator[Case]:
 
 
 def _damaged(sound: list[Case], count: int, seed: int) -> Iterator[Case]:
-    chance = random.Random(seed)
+    chance = random.Random(seed)  # noqa: S311 (a draw that can be made again, no secret)
     small = [each for each in sound if len(each.line()) < 20_000]
     for n in range(count):
         origin = chance.choice(small)

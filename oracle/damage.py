@@ -16,8 +16,9 @@ Tree = dict[str, Any]
 # Values that are right somewhere and wrong elsewhere.
 _ODD: tuple[Any, ...] = (
     "", " ", " a", "a b", "zz", "é", "2020-13-01", "2020-02-30", "2020-1-1", "2026-01-01T10:00:00", "24:00:00",
-    "2026-01-01T25:00:00Z", "urn:oid:0.1.a", "urn:oid:1.2.250.1.999", "urn:uuid:ABC", "http://a b", "Group/g1", "#nothing",
-    "Nothing/1", "Patient/a/b", "QQ=", "a" * 65, -1, 0, 1, 1.5, 2**31, True, False, None, [], {}, ["a"], {"a": 1},
+    "2026-01-01T25:00:00Z", "urn:oid:0.1.a", "urn:oid:1.2.250.1.999", "urn:uuid:ABC", "http://a b", "Group/g1",
+    "#nothing", "Nothing/1", "Patient/a/b", "QQ=", "a" * 65, -1, 0, 1, 1.5, 2**31, True, False, None,
+    [], {}, ["a"], {"a": 1},
 )  # fmt: skip
 _NAMES = ("odd", "value", "valueString", "_status", "_id", "resourceType", "extension", "id", "code", "url", "fhir_x")
 
@@ -141,5 +142,6 @@ def _other_text(node: Tree, chance: random.Random) -> tuple[str, str] | None:
 
 
 _WAYS: tuple[Way, ...] = (
-    _drop, _drop, _odd_value, _odd_value, _other_text, _other_text, _repeat, _one_for_many, _stray, _rename, _borrow, _turn,
+    _drop, _drop, _odd_value, _odd_value, _other_text, _other_text,
+    _repeat, _one_for_many, _stray, _rename, _borrow, _turn,
 )  # fmt: skip

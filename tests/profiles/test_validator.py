@@ -61,7 +61,7 @@ def test_resources_inside_are_checked_against_what_they_declare():
     bundle = {
         "resourceType": "Bundle",
         "type": "collection",
-        "entry": [{"resource": tree}, {"resource": declared("p")}],
+        "entry": [{"fullUrl": "urn:a", "resource": tree}, {"fullUrl": "urn:b", "resource": declared("p")}],
     }
     assert broken(checker, bundle) == {
         ("error", "p#Patient.gender/min", "Bundle.entry[0].resource.contained[0].gender"),
@@ -98,13 +98,13 @@ def test_references_inside_a_bundle():
 
 def test_r4_targets_inside_a_bundle():
     """What R4 itself says of a reference, with the entry it leads to."""
-    one = "urn:uuid:01234567-89ab-cdef-0123-456789abcdef"
+    one, other = "urn:uuid:01234567-89ab-cdef-0123-456789abcdef", "urn:uuid:01234567-89ab-cdef-0123-456789abcdee"
     patient = {"resourceType": "Patient", "managingOrganization": {"reference": one}}
     person = {"resourceType": "Practitioner"}
     bundle = {
         "resourceType": "Bundle",
         "type": "collection",
-        "entry": [{"resource": patient}, {"fullUrl": one, "resource": person}],
+        "entry": [{"fullUrl": other, "resource": patient}, {"fullUrl": one, "resource": person}],
     }
     assert broken(validator(), bundle) == {
         ("error", "FHIR R4 managingOrganization", "Bundle.entry[0].resource.managingOrganization")

@@ -35,7 +35,10 @@ _VALUES: dict[str, list[Any]] = {
     "uuid": ["urn:uuid:01234567-89ab-cdef-0123-456789abcdef"],
     "xhtml": ['<div xmlns="http://www.w3.org/1999/xhtml">a</div>'],
 }
-_STARTS = {"mhd-startswithuuid": "urn:uuid:01234567-89ab-cdef-0123-4567890000", "mhd-startswithoid": "urn:oid:1.2.250.1."}
+_STARTS = {
+    "mhd-startswithuuid": "urn:uuid:01234567-89ab-cdef-0123-4567890000",
+    "mhd-startswithoid": "urn:oid:1.2.250.1.",
+}
 # What other elements decide of, by invariants of R4: only where a profile asks for it.
 _LEFT_OUT = frozenset(
     [

@@ -37,7 +37,7 @@ import org.hl7.fhir.r5.utils.validation.constants.BestPracticeWarningLevel;
  * <pre>java -cp … Oracle PROFILES_FOLDER CASES.ndjson ANSWERS.ndjson</pre>
  *
  * A case is a line {"id", "profiles": [canonical URL], "resource": {…}}; its answer a line {"id", "nanoseconds",
- * "messages": [{"severity", "path", "id", "text"}]}. Every case is validated twice, first to warm up; the time is that
+ * "messages": [{"severity", "path", "id", "text"}]}, or {"id", "crash"} when the validator threw. Every case is validated twice, first to warm up; the time is that
  * of the second, in CPU time of the thread, from text to messages.
  */
 public final class Oracle {
@@ -106,7 +106,12 @@ public final class Oracle {
         ObjectNode answer = JSON.createObjectNode().put("id", item.get("id").asText());
         ArrayNode messages = JSON.createArrayNode();
         long start = CLOCK.getCurrentThreadCpuTime();
-        List<SingleValidationMessage> found = validator.validateWithResult(text, options).getMessages();
+        List<SingleValidationMessage> found;
+        try {
+            found = validator.validateWithResult(text, options).getMessages();
+        } catch (RuntimeException fault) { // the validator itself gave up: said as such, no verdict
+            return answer.put("crash", fault.toString());
+        }
         answer.put("nanoseconds", CLOCK.getCurrentThreadCpuTime() - start);
         for (SingleValidationMessage each : found) {
             messages.addObject()
