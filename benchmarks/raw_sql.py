@@ -184,6 +184,7 @@ def _replay(place: Place, noted: list[list[Step]], gate: Any, times: Any) -> Non
 def _on_sqlite(url: str) -> Callable[[str, str, Any], None]:
     connection = apsw.Connection(path_of(url), flags=apsw.SQLITE_OPEN_READWRITE, statementcachesize=512)
     connection.set_busy_timeout(10_000)
+    connection.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
     for pragma in _PRAGMAS:
         connection.execute(f"PRAGMA {pragma}").fetchall()
     cursor = connection.cursor()

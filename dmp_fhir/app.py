@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import secrets
+from collections.abc import Iterable
 from pathlib import Path
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
@@ -27,6 +29,7 @@ from dmp_fhir.store import schema
 from dmp_fhir.store.database import Database
 from dmp_fhir.store.payloads import PayloadStore
 from dmp_fhir.store.tables import metadata
+from dmp_fhir.store.turns import Turns
 
 # Schema, engine and migrations; requests go through store/database.py (docs/decisions/0003-database-access.md).
 db = SQLAlchemy(metadata=metadata)
@@ -45,7 +48,18 @@ def create_app(settings: Settings | None = None, clock: Clock = system_clock) ->
     app.extensions["dmp_fhir"] = build_services(settings, clock)
     app.register_blueprint(blueprint, url_prefix="/fhir")
     errors.register(app)
+    app.wsgi_app = _in_turn(app.wsgi_app, app.extensions["dmp_fhir"].database.turns)  # type: ignore[method-assign]
     return app
+
+
+def _in_turn(application: WSGIApplication, turns: Turns) -> WSGIApplication:
+    """One request at a time in this process, but for the time they wait for the disk (store/turns.py)."""
+
+    def respond(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        with turns.turn():
+            return application(environ, start_response)
+
+    return respond
 
 
 def build_services(settings: Settings, clock: Clock = system_clock) -> Services:

@@ -24,9 +24,7 @@ def append(
     observer: Observer = THIS_SERVER,
 ) -> str:
     """Record an act of `context` (None: a caller without a valid token); the id of its first event."""
-    rows = _rows(act, context, recorded_ms, observer)
-    tx.insert_many("audit_event", rows)
-    return rows[0]["id"]
+    return append_many(tx, [act], context, recorded_ms, observer=observer)[0]
 
 
 def append_many(
@@ -38,14 +36,16 @@ def append_many(
     observer: Observer = THIS_SERVER,
 ) -> list[str]:
     """Record several acts of one caller; the ids of all their events, in order."""
-    rows = [row for act in acts for row in _rows(act, context, recorded_ms, observer)]
-    if rows:
-        tx.insert_many("audit_event", rows)
+    rows = rows_of(acts, context, recorded_ms, observer=observer)
+    tx.insert_many("audit_event", rows)
     return [row["id"] for row in rows]
 
 
-def _rows(act: Act, context: AccessContext | None, recorded_ms: int, observer: Observer) -> list[dict[str, Any]]:
-    return [_row(one, context, recorded_ms, observer) for one in act.one_by_one()]
+def rows_of(
+    acts: Iterable[Act], context: AccessContext | None, recorded_ms: int, *, observer: Observer = THIS_SERVER
+) -> list[dict[str, Any]]:
+    """The rows of `audit_event` that tell of these acts, in order."""
+    return [_row(one, context, recorded_ms, observer) for act in acts for one in act.one_by_one()]
 
 
 def _row(act: Act, context: AccessContext | None, recorded_ms: int, observer: Observer) -> dict[str, Any]:

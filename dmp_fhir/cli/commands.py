@@ -47,8 +47,14 @@ def main() -> None:
 @main.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", default=8000, show_default=True, help="Port to listen on.")
-@click.option("--workers", default=2, show_default=True, help="Worker processes, one thread each.")
-def serve(host: str, port: int, workers: int) -> None:
+@click.option("--workers", default=2, show_default=True, help="Worker processes.")
+@click.option(
+    "--threads",
+    default=8,
+    show_default=True,
+    help="Requests that a worker has in hand: one works, the others wait for the disk or their client.",
+)
+def serve(host: str, port: int, workers: int, threads: int) -> None:
     """Serve the FHIR endpoint with Granian."""
     from granian import Granian
     from granian.constants import HTTPModes, Interfaces
@@ -65,7 +71,7 @@ def serve(host: str, port: int, workers: int) -> None:
         port=port,
         interface=Interfaces.WSGI,
         workers=workers,
-        blocking_threads=1,
+        blocking_threads=threads,
         backlog=1024,
         http=HTTPModes.http1,
         http1_settings=HTTP1Settings(header_read_timeout=10_000, max_buffer_size=MOST_HEADERS),

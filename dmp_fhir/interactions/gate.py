@@ -176,6 +176,10 @@ class Gate:
             )
         )
 
+    def trace_rows(self) -> list[dict[str, Any]]:
+        """The trace of what was done, for acts that owe nothing."""
+        return log.rows_of(self.acts, self.context, self.now)
+
     def leave_traces(self, tx: Transaction) -> None:
         """Write the trace, and what must happen together with the acts."""
         log.append_many(tx, self.acts, self.context, self.now)
@@ -218,7 +222,10 @@ def reading(exchange: Exchange, work: Callable[[Gate], Response]) -> Response:
     with database.snapshot() as reader:
         gate = Gate(exchange, reader)
         response = work(gate)
-    database.write(gate.leave_traces)
+    if gate.owed:
+        database.write(gate.leave_traces)
+    else:
+        exchange.services.traces.keep(gate.trace_rows())
     return response
 
 
@@ -250,4 +257,4 @@ def trace_refusal(exchange: Exchange, interaction: str, action: str, refusal: Re
         status=refusal.status,
         matrix=exchange.services.policy.matrix.version if refusal.rules else None,
     )
-    exchange.services.database.write(lambda tx: log.append(tx, act, exchange.context, exchange.now))
+    exchange.services.traces.keep(log.rows_of([act], exchange.context, exchange.now))

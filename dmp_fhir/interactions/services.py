@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
+from dmp_fhir.audit.keeping import TraceKeeper
 from dmp_fhir.identity.context import AccessContext
 from dmp_fhir.identity.tokens import TokenVerifier
 from dmp_fhir.instants import Clock
@@ -29,6 +30,10 @@ class Services:
     clock: Clock
     policy: PolicySettings = DEFAULT_SETTINGS
     validator: Validator = field(default_factory=active.validator)
+    traces: TraceKeeper = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "traces", TraceKeeper(self.database))
 
 
 @dataclass(slots=True)

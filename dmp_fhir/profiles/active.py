@@ -1,4 +1,4 @@
-"""The profiles in force: those shipped (the folder `profiles` of the project), and over them those the operator loaded
+"""The profiles in force: those shipped (the folder `guides` beside), and over them those the operator loaded
 (`dmp-fhir profiles load`, kept in the data folder)."""
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from dmp_fhir.profiles.validator import Validator
 
-SHIPPED = Path(__file__).parents[2] / "profiles"
+SHIPPED = Path(__file__).parent / "guides"
 
 
 def loaded_folder(data_folder: Path) -> Path:

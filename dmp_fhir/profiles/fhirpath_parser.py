@@ -19,7 +19,7 @@ class FhirPathError(ValueError):
     """An expression, or a part of one, that is not understood. The text says which."""
 
 
-_TOKEN = re.compile(
+_LEXEME = re.compile(
     r"""\s*(?:
       (?P<number>[0-9]+(?:\.[0-9]+)?)
     | (?P<string>'(?:[^'\\]|\\.)*')
@@ -69,7 +69,7 @@ class _Parser:
         self.at = 0
         place = 0
         while text[place:].strip():
-            match = _TOKEN.match(text, place)
+            match = _LEXEME.match(text, place)
             if match is None or match.lastgroup is None:
                 raise FhirPathError(f"not understood at {place}: {text[place : place + 20]!r} in {text!r}")
             self.tokens.append((match.lastgroup, match[match.lastgroup]))

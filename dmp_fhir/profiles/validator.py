@@ -1,6 +1,6 @@
 """The validator: structure and invariants of R4, then the profiles that are asked for or declared.
 
-    validator = Validator.load(Path("profiles"))
+    validator = Validator.load(SHIPPED)
     issues = validator.validate(tree, [url], level="released")
 
 A folder holds StructureDefinition, ValueSet and CodeSystem resources (JSON) and `levels.json` (rules.py). What a

@@ -16,7 +16,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any, TypeVar
 
 from dmp_fhir.store.errors import (
@@ -29,6 +29,7 @@ from dmp_fhir.store.errors import (
 from dmp_fhir.store.postgresql import PostgresqlConnection
 from dmp_fhir.store.sqlite import SqliteConnection, path_of
 from dmp_fhir.store.statements import insert_into
+from dmp_fhir.store.turns import Turns
 
 __all__ = [
     "ConstraintViolation",
@@ -123,6 +124,7 @@ class Database:
     def __init__(self, url: str) -> None:
         self.url = url
         self.dialect = dialect_of(url)
+        self.turns = Turns()
         self._local = threading.local()
         self._holders: weakref.WeakSet[_Holder] = weakref.WeakSet()
 
@@ -182,7 +184,8 @@ class Database:
             yield connection
             if connection.refused:
                 raise RuntimeError("the database refused a statement: its exception has to leave the session")
-            connection.commit()
+            with self.turns.waiting() if write else nullcontext():
+                connection.commit()
         except BaseException:
             connection.rollback()
             raise
@@ -207,11 +210,16 @@ class Database:
         holder: _Holder | None = getattr(self._local, "holder", None)
         if holder is None or holder.inherited or not holder.connection.usable:
             self._refuse_after_fork_in_session()
-            holder = _Holder(_connect(self.url, self.dialect))
+            holder = _Holder(self._connect())
             self._holders.add(holder)
             self._local.holder = holder
             _open.add(self)
         return holder
+
+    def _connect(self) -> Connection:
+        if self.dialect == "sqlite":
+            return SqliteConnection(path_of(self.url), self.turns)
+        return PostgresqlConnection(self.url)
 
     def _refuse_after_fork_in_session(self) -> None:
         if self.dialect == "sqlite" and any(holder.inherited and holder.busy for holder in list(self._holders)):
@@ -243,10 +251,6 @@ def dialect_of(url: str) -> str:
 def connected_here(url: str) -> bool:
     """Whether this process has a Database on this address with open connections."""
     return any(database.url == url and database.has_connections for database in list(_open))
-
-
-def _connect(url: str, dialect: str) -> Connection:
-    return SqliteConnection(path_of(url)) if dialect == "sqlite" else PostgresqlConnection(url)
 
 
 def _before_fork() -> None:

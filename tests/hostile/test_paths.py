@@ -34,7 +34,7 @@ def tricks(name: str) -> list[str]:
         f"/{kind}%5c{key}", f"/%2f{name}", f"/{name}%2f", f"/{kind}/{key}%2f_history", f"/{name}/_history/",
         f"/{name}/_History", f"/{name}/_history/1/", f"/{name}/_history/01", f"/{name}/_history/1.0",
         f"/{name}/_history/-1", f"/{name}/_history/+1", f"/{name}/_history/%D9%A1", f"/{name}/_history/1%00",
-        f"/{name}/_history/9999999999999999999", f"/{name}/$everything", f"/{name}/$validate", f"/{name}/_search",
+        f"/{name}/_history/9999999999999999999", f"/{name}/$everything", f"/{name}/$validate/", f"/{name}/_search",
         f"/{name}/*", f"/{kind}/*", f"/{kind}/", f"/{kind}/_history", "/_history", "/_search", "/$export",
         f"/{kind}/$export", f"/{kind}/$everything", f"/*/{key}", f"/{kind}%3f_id={key}", f"/fhir/{name}",
         f"/{name}#", f"/{name}%23", f"/{kind}/{key}\u200b", f"/\uff30atient/{key}", f"/{kind}/%c0%ae%c0%ae/{name}",

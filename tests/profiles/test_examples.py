@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from dmp_fhir.outcome import Issue
+from dmp_fhir.profiles.active import SHIPPED
 from dmp_fhir.profiles.validator import Validator
 from tests.profiles import samples
 
@@ -76,7 +77,7 @@ VERDICTS: list[tuple[str, list[str], set[str], set[str]]] = [
 
 @pytest.fixture(scope="module")
 def validator() -> Validator:
-    return Validator.load(ROOT / "profiles")
+    return Validator.load(SHIPPED)
 
 
 def errors(issues: list[Issue]) -> set[str | None]:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from functools import cache
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dmp_fhir.profiles.active import SHIPPED
 from dmp_fhir.profiles.definitions import resource_types
 from dmp_fhir.profiles.rules import LEVELS
 from dmp_fhir.profiles.validator import Validator
 from tests.support.conforming import Conforming
 
-FOLDER = Path(__file__).parents[2] / "profiles"
+FOLDER = SHIPPED
 
 
 @cache

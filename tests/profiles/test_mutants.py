@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
+from dmp_fhir.profiles.active import SHIPPED
 from dmp_fhir.profiles.validator import Validator
 from tests.profiles.mutants import Mutant
 from tests.profiles.mutants_bundles import TABLE
 
-PROFILES = Path(__file__).parents[2] / "profiles"
 CASES = [(url, mutant) for url, (_, mutants) in TABLE.items() for mutant in mutants]
 
 
 @pytest.fixture(scope="module")
 def validator() -> Validator:
-    return Validator.load(PROFILES)
+    return Validator.load(SHIPPED)
 
 
 @pytest.mark.parametrize("url", TABLE)

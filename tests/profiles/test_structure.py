@@ -409,8 +409,8 @@ def test_every_resource_type_has_its_tables():
         assert faults({"resourceType": name, "x": 1}) >= {(f"{name}.x", "TF-107")}
 
 
-@pytest.mark.parametrize("path", shared_examples(), ids=lambda path: path.name)
-def test_examples_of_the_guides(path):
+def test_examples_of_the_guides():
     """All are sound R4 but PDSm's DocumentReference, whose contained Practitioner breaks dom-3 and dom-4."""
-    rules = {rule for _, rule in faults(parse_json(path.read_bytes()))}
-    assert rules == ({"dom-3", "dom-4"} if "exemple-pdsm" in path.name else set())
+    for path in shared_examples():
+        rules = {rule for _, rule in faults(parse_json(path.read_bytes()))}
+        assert rules == ({"dom-3", "dom-4"} if "exemple-pdsm" in path.name else set()), path.name

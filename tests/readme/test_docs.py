@@ -18,6 +18,7 @@ RECORDS = sorted(ROOT.glob("docs/decisions/[0-9]*.md"))
 SOURCES = sorted(ROOT.glob("dmp_fhir/**/*.py"))
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
 _FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
+_CODE = re.compile(r"`[^`\n]*`")
 _DECISION = re.compile(r"\bD(?:[1-9]|[12]\d|3[0-4])\b")
 _PATH = re.compile(r"(?<![\w./-])(?:dmp_fhir|docs|fixtures|tests|tools)/[\w./-]*\w")
 
@@ -34,7 +35,7 @@ def anchors(page: Path) -> set[str]:
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
 def test_links_lead_somewhere(page: Path) -> None:
-    for link in _LINK.findall(_FENCE.sub("", page.read_text(encoding="utf-8"))):
+    for link in _LINK.findall(_CODE.sub("", _FENCE.sub("", page.read_text(encoding="utf-8")))):
         if link.startswith(("https://", "http://")):
             continue
         path, _, anchor = link.partition("#")
