@@ -1,13 +1,13 @@
 """Two answers to the same case, side by side: verdict, and the elements that errors stand on.
 
 An error of one side has its counterpart in an error of the other on the same element, on the element that holds it or
-on one it holds (a missing element is blamed on itself here, on its parent there). What has none is a difference.
+on one it holds (what lacks is blamed on itself here, on what should hold it there). What has none is a difference.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -21,14 +21,8 @@ class Error:
 
 
 @dataclass(frozen=True)
-class Answer:
-    errors: tuple[Error, ...]
-    seconds: float
-
-
-@dataclass(frozen=True)
 class Difference:
-    """An error that one side alone has; `verdict` when the other side has no error at all."""
+    """An error that one side alone has (`side`: ours or HAPI); `verdict` when the other side has no error at all."""
 
     case: str
     side: str
@@ -36,22 +30,31 @@ class Difference:
     verdict: bool
 
 
+# What HAPI says of the holder of something wrong (the slice it should be, the reference to it) beside what is wrong, or
+# in its place: we say where it is, once.
+HOLDERS = frozenset({"Validation_VAL_Profile_NotSlice", "Validation_VAL_Profile_Minimum_SLICE"})
+REFERRERS = frozenset({"Reference_REF_CantMatchChoice", "Reference_REF_CantMatchType"})
+# What HAPI's reader could not read has no message id; HAPI then misses it wherever it was needed.
+UNREAD = ""
 _NOTE = re.compile(r"/\*.*?\*/")
-_TYPED = re.compile(r"\.ofType\((\w+)\)")
-_INDEX = re.compile(r"\[\d+\]")
+_TYPED = re.compile(r"\.ofType\(\w+\)")
+_CHOICE = re.compile(r"\.value(?:\[x\]|[A-Z]\w*)")
 
 
 def element(path: str | None) -> str:
-    """HAPI writes `Bundle.entry[0].resource/*List/null*/.extension[1].value.ofType(Reference)`; a choice is named
-    `value` on both sides, and `_status` is `status`."""
-    path = _TYPED.sub("", _NOTE.sub("", path or ""))
-    path = re.sub(r"\.value[A-Z]\w*", ".value", path)
-    return re.sub(r"\._(\w)", r".\1", path)
+    """HAPI writes `Bundle.entry[0].resource/*List/null*/.extension[1].value.ofType(Reference)` or `value[x]`,
+    and `$` for what is no resource; a choice is named `value` on both sides, and `_status` is `status`."""
+    plain = _CHOICE.sub(".value", _TYPED.sub("", _NOTE.sub("", path or "")))
+    return re.sub(r"\._(\w)", r".\1", "Resource" if plain == "$" else plain)
 
 
 def near(one: str, other: str) -> bool:
-    """Whether two ways name the same element, or one the parent of the other."""
+    """Whether two ways name the same element, or one the element that holds the other."""
     return one == other or _parent(one) == other or _parent(other) == one or _list(one) == _list(other)
+
+
+def holds(holder: str, path: str) -> bool:
+    return path == holder or path.startswith((holder + ".", holder + "["))
 
 
 def _parent(path: str) -> str:
@@ -63,11 +66,23 @@ def _list(path: str) -> str:
     return path[: path.rfind("[")] if path.endswith("]") else path
 
 
-def differences(case: str, ours: Iterable[Error], hapi: Iterable[Error]) -> list[Difference]:
-    sides = {"ours": list(ours), "HAPI": list(hapi)}
-    found = []
-    for side, other in (("ours", "HAPI"), ("HAPI", "ours")):
-        for each in sides[side]:
-            if not any(near(each.path, theirs.path) for theirs in sides[other]):
-                found.append(Difference(case, side, each, not sides[other]))
+def primary(errors: Sequence[Error]) -> list[Error]:
+    """The errors of HAPI that are no consequence of another one in the same answer."""
+    unread = [each for each in errors if each.rule == UNREAD]
+    own = unread or [each for each in errors if each.rule not in HOLDERS | REFERRERS]
+    return own or list(errors)
+
+
+def same(ours: Error, hapi: Error) -> bool:
+    """Whether the two blame the same thing."""
+    if near(ours.path, hapi.path) or hapi.rule in REFERRERS:
+        return True
+    return (hapi.rule in HOLDERS or hapi.rule == ours.rule) and holds(hapi.path, ours.path)
+
+
+def differences(case: str, ours: Sequence[Error], hapi: Sequence[Error]) -> list[Difference]:
+    found = [Difference(case, "ours", each, not hapi) for each in ours if not any(same(each, other) for other in hapi)]
+    for each in primary(hapi):
+        if not any(same(other, each) for other in ours):
+            found.append(Difference(case, "HAPI", each, not ours))
     return found

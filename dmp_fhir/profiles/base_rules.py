@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from dmp_fhir.canonicals import URI
+from dmp_fhir.profiles.documents import addresses, named_by, server_of
 from dmp_fhir.profiles.primitives import date_interval
 from dmp_fhir.profiles.references import is_absolute, rest_address
 
@@ -131,9 +132,22 @@ def _bundle(node: Tree, fault: Fault) -> None:
         if _first_type(entries) != "Composition":
             fr = "La première ressource d'un document est une Composition."
             fault("bdl-11", "entry", fr, "The first resource of a document is a Composition.")
+        else:
+            _document(entries, fault)
     elif kind == "message" and _first_type(entries) != "MessageHeader":
         fr = "La première ressource d'un message est un MessageHeader."
         fault("bdl-12", "entry", fr, "The first resource of a message is a MessageHeader.")
+
+
+def _document(entries: list[Tree], fault: Fault) -> None:
+    """What a composition names is in its document (https://hl7.org/fhir/R4/documents.html#content)."""
+    here = addresses(entries)
+    base = server_of(entries[0].get("fullUrl"))
+    for way, reference in named_by(entries[0]["resource"]):
+        if reference[:1] != "#" and reference not in here and base + reference not in here:
+            fr = f"Le document ne contient pas {reference[:100]}, que sa composition désigne : ajoutez-le."
+            en = f"The document doesn't hold {reference[:100]}, which its composition names: add it."
+            fault("FHIR R4 document", f"entry[0].resource.{way}", fr, en)
 
 
 def _first_type(entries: list[Tree]) -> Any:

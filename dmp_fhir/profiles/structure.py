@@ -393,6 +393,11 @@ def _reference_check(known: Property) -> Check:
                         en = f"'{reference[:64]}' names no contained resource."
                         walk.add("invariant", fr, en, ((way, name, n), "reference", None), "ref-1")
                         return
+                elif walk.inside is None:
+                    fr = "« # » désigne, depuis une ressource contenue, celle qui la contient : ici, rien."
+                    en = "'#' names, from a contained resource, the one that holds it: nothing here."
+                    walk.add("invariant", fr, en, ((way, name, n), "reference", None), "ref-1")
+                    return
             elif reference in walk.entries:
                 target = walk.entries[reference]
             elif match := REFERENCE.fullmatch(reference) or CONDITIONAL.fullmatch(reference):

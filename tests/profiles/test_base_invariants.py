@@ -77,7 +77,7 @@ COMPOSITION = {
     "status": "final",
     "type": TEXT,
     "date": "2026",
-    "author": [REFERENCE],
+    "author": [{"display": "a"}],
     "title": "a",
 }
 HEADER = {"resourceType": "MessageHeader", "eventUri": "http://a", "source": {"endpoint": "http://a"}}

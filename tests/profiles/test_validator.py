@@ -16,7 +16,19 @@ from dmp_fhir.profiles.rules import ProfileError
 from dmp_fhir.profiles.validator import Validator
 from dmp_fhir.profiles.walk import MOST_ISSUES
 from tests.hostile.payloads import PRIMITIVES
-from tests.profiles.making import BASE, CODES, COLOURS, HOME, Tree, broken, element, profile, validator, value_set
+from tests.profiles.making import (
+    BASE,
+    CODES,
+    COLOURS,
+    HOME,
+    Tree,
+    broken,
+    element,
+    extension,
+    profile,
+    validator,
+    value_set,
+)
 from tests.profiles.test_false_alarms import ours
 from tests.support.conforming import Conforming
 
@@ -231,3 +243,19 @@ def test_no_tree_makes_the_validator_fail(seed, url, data):
     issues = ours().validate(tree, [url], "main")
     assert all(issue.expression and issue.fr and issue.en for issue in issues)
     assert tree == before
+
+
+def test_parts_of_a_known_extension():
+    """A part named by a word is one the definition gives; one with an address of its own may be added."""
+    part = element("Extension.extension:colour", sliceName="colour", max="1")
+    named = element("Extension.extension:colour.url", fixedUri="colour")
+    checker = validator(extension("x", [part, named]))
+
+    def patient(url: str) -> dict[str, Any]:
+        inner = [{"url": "colour", "valueCode": "red"}, {"url": url, "valueCode": "a"}]
+        return {"resourceType": "Patient", "extension": [{"url": HOME + "x", "extension": inner}]}
+
+    assert broken(checker, patient("http://example.org/other")) == set()
+    assert broken(checker, patient("other")) == {
+        ("error", "x#Extension.extension/slicing", "Patient.extension[0].extension[1].url")
+    }
