@@ -29,7 +29,7 @@ TARGET = HERE / "target"
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m oracle", description=__doc__)
-    parser.add_argument("--count", type=int, default=5000, help="number of cases, those written by hand included")
+    parser.add_argument("--count", type=int, default=10000, help="number of cases, those written by hand included")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--record", action="store_true", help="keep the figures in oracle/results.json")
     parser.add_argument("--reuse", action="store_true", help="HAPI's last answers, when the cases are the same")

@@ -101,4 +101,4 @@ def _damaged(sound: list[Case], count: int, seed: int) -> Iterator[Case]:
     for n in range(count):
         origin = chance.choice(small)
         how, tree = damaged(origin.resource, chance)
-        yield Case(f"damaged/{n}/{how}", tree, origin.profiles)
+        yield Case(f"damaged/{n}/{origin.id}/{how}", tree, origin.profiles)

@@ -88,7 +88,7 @@ def _contained_types(walk: Walk, node: Tree, way: Way) -> dict[str, str]:
     """Ids of the contained resources and their types; ids are unique among them."""
     found: dict[str, str] = {}
     items = node["contained"]
-    for n, item in enumerate(items if type(items) is list else []):
+    for n, item in enumerate(items if type(items) is list else [items]):
         if type(item) is not dict or type(item.get("id")) is not str:
             continue
         if item["id"] in found:
