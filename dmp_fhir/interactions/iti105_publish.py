@@ -16,6 +16,7 @@ from dmp_fhir.canonicals import (
     PROJECT,
 )
 from dmp_fhir.instants import instant_text
+from dmp_fhir.interactions.cda_documents import other_patient
 from dmp_fhir.interactions.conditions import answer_written
 from dmp_fhir.interactions.gate import Writing
 from dmp_fhir.interactions.messages import Request, Response
@@ -46,9 +47,12 @@ def publish(gate: Writing, request: Request) -> Response:
     if "data" in attachment:
         place = "DocumentReference.content[0].attachment"
         issues += content_issues(attachment, attachment.get("contentType", ""), content, place)
+    document = SubmittedDocument(tree, _DOCUMENT, None, attachment.get("contentType", ""), content)
+    if not any(each.severity == "error" for each in issues):
+        issues += document.compare(gate.exchange.services.settings.cda_check)
+        issues += other_patient(gate, record_id, document)
     if any(each.severity == "error" for each in issues):
         refuse_all(422, issues)
-    document = SubmittedDocument(tree, _DOCUMENT, None, attachment["contentType"], content)
     receipt = submit(gate, record_id, Submission(_derived_set(gate, tree), "", None, [document]))
     deposited = receipt.documents[0]
     response = answer_written(request, deposited.found, 201 if deposited.fresh else 200)

@@ -10,6 +10,7 @@ from typing import Any
 
 from dmp_fhir.canonicals import PROFILE_COMPREHENSIVE, PROFILE_FOLDER, PROFILE_SUBMISSION_SET
 from dmp_fhir.instants import instant_text
+from dmp_fhir.interactions.cda_documents import other_patient
 from dmp_fhir.interactions.conditions import etag, require_match
 from dmp_fhir.interactions.folders import create_folder, folder_named, known_folder, replace_folder
 from dmp_fhir.interactions.gate import Writing
@@ -38,11 +39,12 @@ class Lot:
     remarks: list[Issue]
 
 
-def read_lot(bundle: Tree, level: str) -> Lot:
-    """Read a provide bundle and note what its profiles have to say, at a level of settings.PROFILE_LEVELS."""
+def read_lot(bundle: Tree, level: str, cda_check: str) -> Lot:
+    """Read a provide bundle and note what its profiles have to say, at a level of settings.PROFILE_LEVELS, and how its
+    CDA documents differ from their metadata (settings.cda_check)."""
     submission = read_submission(bundle)
     faulty = any(each.severity == "error" for each in submission.issues)
-    return Lot(submission, submission.issues + ([] if faulty else _issues(submission, level)))
+    return Lot(submission, submission.issues + ([] if faulty else _issues(submission, level, cda_check)))
 
 
 def keep_documents(exchange: Exchange, lot: Lot) -> None:
@@ -53,11 +55,14 @@ def keep_documents(exchange: Exchange, lot: Lot) -> None:
 
 def provide(gate: Writing, lot: Lot) -> list[Tree]:
     """Deposit the lot; one response entry per request entry, in the same order."""
-    submission, remarks = lot.submission, lot.remarks
+    submission = lot.submission
     _refuse_errors(submission.issues)
     record_id = one_record(gate, _mentions(submission, gate.exchange.base_url))
     gate.permit(Action.DOC_CREATE, record_id)
     assert record_id is not None
+    remarks = [*lot.remarks]
+    for document in submission.documents:
+        remarks += other_patient(gate, record_id, document)
     _refuse_errors(remarks)
     receipt = submit(gate, record_id, submission, _folder_addresses(gate, record_id, submission))
     _check_patches(gate, record_id, submission, receipt)
@@ -109,7 +114,7 @@ def _mentions(submission: Submission, base_url: str) -> list[tuple[str, Designat
     return mentions
 
 
-def _issues(submission: Submission, level: str) -> list[Issue]:
+def _issues(submission: Submission, level: str, cda_check: str) -> list[Issue]:
     issues = requirement_issues(
         submission.set_tree, PROFILE_SUBMISSION_SET, level, f"Bundle.entry[{submission.set_entry}].resource"
     )
@@ -117,6 +122,7 @@ def _issues(submission: Submission, level: str) -> list[Issue]:
         where = f"Bundle.entry[{document.entry}].resource"
         issues += requirement_issues(document.tree, PROFILE_COMPREHENSIVE, level, where)
         issues += document_issues(document.tree, level, where)
+        issues += document.compare(cda_check)
     for folder in submission.folders:
         issues += requirement_issues(folder.tree, PROFILE_FOLDER, level, f"Bundle.entry[{folder.entry}].resource")
     return issues

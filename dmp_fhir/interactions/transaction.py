@@ -51,7 +51,8 @@ def transaction(exchange: Exchange) -> Response:
     """All or nothing; one answer per entry, in the order of the request."""
     bundle = bundle_of(exchange)
     if is_submission(bundle):
-        lot = read_lot(bundle, exchange.services.settings.profile_level)
+        settings = exchange.services.settings
+        lot = read_lot(bundle, settings.profile_level, settings.cda_check)
         keep_documents(exchange, lot)
         entries = writing(exchange, lambda gate: provide(gate, lot))
     else:

@@ -17,9 +17,11 @@ from dmp_fhir.canonicals import (
     PROFILE_SUBMISSION_SET,
 )
 from dmp_fhir.outcome import Issue
+from dmp_fhir.profiles.cda import stated_issues
+from dmp_fhir.profiles.cda_rules import STANDARD
 from dmp_fhir.profiles.content import content_issues
 from dmp_fhir.profiles.document import document_issues
-from dmp_fhir.profiles.submission import decode, list_kind, read_submission
+from dmp_fhir.profiles.submission import SubmittedDocument, decode, list_kind, read_submission
 from dmp_fhir.profiles.validator import Validator
 
 Tree = dict[str, Any]
@@ -52,19 +54,22 @@ def lot_profiles(tree: Tree, level: str) -> list[str]:
     return [PROFILE_PROVIDE_BUNDLE]
 
 
-def check(validator: Validator, tree: Tree, level: str, profiles: Sequence[str] = ()) -> list[Issue]:
-    """All the issues of a resource, most serious first; `profiles` beside those it declares. What is no sound R4 is
-    told alone: the rules of the registry read sound resources."""
+def check(
+    validator: Validator, tree: Tree, level: str, profiles: Sequence[str] = (), cda_check: str = STANDARD
+) -> list[Issue]:
+    """All the issues of a resource, most serious first; `profiles` beside those it declares; `cda_check` is the setting
+    on CDA documents. What is no sound R4 is told alone: the rules of the registry read sound resources."""
     issues = validator.validate(tree, profiles, level)
     kind = tree.get("resourceType")
     if not any(each.severity == "error" and _is_structural(each) for each in issues):
         if kind == "DocumentReference" and not _is_stored(tree):
-            issues = _once(issues, own_issues(tree, level, "DocumentReference"))
+            issues = _once(issues, own_issues(tree, level, "DocumentReference", cda_check))
         elif kind == "Bundle" and _is_lot(tree):
             submission = read_submission(tree)
             found = submission.issues
             for document in submission.documents:
-                found = found + document_issues(document.tree, level, f"Bundle.entry[{document.entry}].resource")
+                found = found + document_issues(document.tree, level, document.place)
+                found += _cda_issues(document, cda_check)
             issues = _once(issues, found)
     return sorted(issues, key=lambda each: _ORDER.get(each.severity, 0))
 
@@ -72,7 +77,7 @@ def check(validator: Validator, tree: Tree, level: str, profiles: Sequence[str] 
 _ORDER = {"fatal": 0, "error": 0, "warning": 1, "information": 2}
 
 
-def own_issues(tree: Tree, level: str, expression: str) -> list[Issue]:
+def own_issues(tree: Tree, level: str, expression: str, cda_check: str = STANDARD) -> list[Issue]:
     """The registry's rules on a DocumentReference that carries its document (ITI-105), or none."""
     issues = document_issues(tree, level, expression)
     contents = tree.get("content") or [{}]
@@ -80,8 +85,16 @@ def own_issues(tree: Tree, level: str, expression: str) -> list[Issue]:
     if "data" in attachment:
         place = f"{expression}.content[0].attachment"
         content = decode(attachment["data"])
-        issues += content_issues(attachment, attachment.get("contentType", ""), content, place)
+        content_type = attachment.get("contentType", "")
+        issues += content_issues(attachment, content_type, content, place)
+        issues += _cda_issues(SubmittedDocument(tree, "", None, content_type, content), cda_check)
     return issues
+
+
+def _cda_issues(document: SubmittedDocument, cda_check: str) -> list[Issue]:
+    """A CDA against its metadata alone: the record, which knows the patient better, is not at hand."""
+    issues = document.compare(cda_check)
+    return issues + (stated_issues(document.examined, document.tree, document.place) if document.examined else [])
 
 
 def _once(issues: list[Issue], more: list[Issue]) -> list[Issue]:
