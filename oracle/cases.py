@@ -3,11 +3,13 @@
 A case is {"id", "profiles": [canonical URL], "resource": {…}}. The id says where it comes from: `valid/…` and
 `mutant/…` (the mutation tests), `invariant/…` (the table of base invariants), `fixture/…` (the demonstration world),
 `published/…` (examples of the guides, when the folder is there: DMP_FHIR_SHARED, or ../shared beside the checkout),
+`apart/…` (where we differ on purpose),
 `generated/…` (drawn from the profiles), `damaged/…` (one of those with one thing wrong, oracle/damage.py).
 """
 
 from __future__ import annotations
 
+import copy
 import os
 import random
 from collections.abc import Iterator
@@ -44,7 +46,7 @@ class Case:
 
 def cases(validator: Validator, count: int, seed: int) -> list[Case]:
     """All that is written by hand, then a third generated and the rest damaged, `count` in all."""
-    written = [*_mutants(), *_invariants(), *_fixtures(), *_published()]
+    written = [*_mutants(), *_invariants(), *_fixtures(), *_published(), *_apart()]
     sound = [each for each in written if each.group in ("valid", "fixture", "published")]
     made = list(_generated(validator, max(0, count - len(written)) // 3, seed))
     broken = list(_damaged([*sound, *made], max(0, count - len(written) - len(made)), seed))
@@ -86,6 +88,20 @@ def _published() -> Iterator[Case]:
             if tree["resourceType"] == "Bundle" and tree["type"] == "transaction":
                 bundle = samples.PDSM + "pdsm-comprehensive-provide-document-bundle"
                 yield Case(f"published/{file.parent.name}/{file.stem} as PDSm", tree, [bundle])
+
+
+def _apart() -> Iterator[Case]:
+    """A document that holds too much, and a submission set whose source has an identifier that the Annuaire does not
+    know."""
+    row = next(each for each in test_base_invariants.TABLE if each[0] == "bdl-10")
+    document = copy.deepcopy(row[1])
+    address = "urn:uuid:01234567-89ab-cdef-0123-0000000000ff"
+    document["entry"].append({"fullUrl": address, "resource": {"resourceType": "Patient", "id": "a"}})
+    yield Case("apart/document", document)
+    lot = orjson.loads((ROOT / "fixtures" / "tour" / "publish.json").read_bytes())
+    submission = lot["entry"][0]["resource"]
+    submission["contained"][1]["identifier"][1]["type"]["coding"][0]["system"] = "http://example.org/kinds"
+    yield Case("apart/contained people", submission)
 
 
 def _generated(validator: Validator, count: int, seed: int) -> Iterator[Case]:
