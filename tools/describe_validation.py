@@ -41,8 +41,9 @@ alone. What one edition asks and the other does not, or forbids and the other al
 CDA_HEAD = """## CDA documents and their metadata
 
 When `attachment.contentType` is XML, the document is parsed (no DTD, no entity, nothing fetched), and the header of a
-CDA R2 document is compared with its DocumentReference (`profiles/cda.py`). An issue names the element of the metadata
-(FHIRPath), the one of the CDA (XPath and line), and what both say. What the metadata leave out is not compared.
+CDA R2 document is compared with its DocumentReference (`profiles/cda_comparison.py`). An issue names the element of
+the metadata (FHIRPath), the one of the CDA (XPath and line), and what both say. What the metadata leave out is not
+compared.
 
 `DMP_FHIR_CDA_CHECK` says which differences refuse: `standard` as below, `strict` all, a list of rules those alone,
 `off` only CDA-01. Absent id, patient or type refuse a document that says it is a CDA (format code, or typeId), and are
