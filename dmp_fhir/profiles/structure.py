@@ -20,7 +20,7 @@ from dmp_fhir.profiles.base_rules import RULES, Fault
 from dmp_fhir.profiles.definitions import Element, Property, Type, resource_types, type_of
 from dmp_fhir.profiles.narrative import read_div
 from dmp_fhir.profiles.primitive_checks import Check, primitive_check
-from dmp_fhir.profiles.references import CONDITIONAL, REFERENCE, entry_types
+from dmp_fhir.profiles.references import CONDITIONAL, REFERENCE, entry_types, is_absolute
 from dmp_fhir.profiles.walk import Walk, Way, bad_code
 
 Tree = dict[str, Any]
@@ -88,7 +88,7 @@ def _contained_types(walk: Walk, node: Tree, way: Way) -> dict[str, str]:
     """Ids of the contained resources and their types; ids are unique among them."""
     found: dict[str, str] = {}
     items = node["contained"]
-    for n, item in enumerate(items if type(items) is list else []):
+    for n, item in enumerate(items if type(items) is list else [items]):
         if type(item) is not dict or type(item.get("id")) is not str:
             continue
         if item["id"] in found:
@@ -317,8 +317,15 @@ def _extension_check() -> Check:
     def check(walk: Walk, value: Any, way: Way, name: str, n: int | None) -> None:
         inner(walk, value, way, name, n)
         url = value.get("url") if type(value) is dict else None
-        if type(url) is str and url in walk.known:
+        if type(url) is not str:
+            return
+        if url in walk.known:
             walk.met.append((url, value, (way, name, n), walk.resource, walk.resource_way))
+        elif not is_absolute(url) and not (type(way) is tuple and way[1] in ("extension", "modifierExtension")):
+            # Only the parts of an extension have names relative to it.
+            fr = f"L'url d'une extension est un URI absolu, celui de sa définition ; trouvé : {url[:100]}."
+            en = f"The url of an extension is an absolute URI, that of its definition; found: {url[:100]}."
+            walk.add("value", fr, en, ((way, name, n), "url", None), "FHIR R4 Extension.url")
 
     return check
 
@@ -386,6 +393,11 @@ def _reference_check(known: Property) -> Check:
                         en = f"'{reference[:64]}' names no contained resource."
                         walk.add("invariant", fr, en, ((way, name, n), "reference", None), "ref-1")
                         return
+                elif walk.inside is None:
+                    fr = "« # » désigne, depuis une ressource contenue, celle qui la contient : ici, rien."
+                    en = "'#' names, from a contained resource, the one that holds it: nothing here."
+                    walk.add("invariant", fr, en, ((way, name, n), "reference", None), "ref-1")
+                    return
             elif reference in walk.entries:
                 target = walk.entries[reference]
             elif match := REFERENCE.fullmatch(reference) or CONDITIONAL.fullmatch(reference):
@@ -396,6 +408,11 @@ def _reference_check(known: Property) -> Check:
                     en = f"'{match[1]}' is no resource type of FHIR R4."
                     walk.add("value", fr, en, ((way, name, n), "reference", None), "FHIR R4 Reference.reference")
                     return
+            elif not is_absolute(reference):
+                fr = f"« {reference[:100]} » ne désigne pas une ressource ; attendu : Type/id, un URI absolu ou #id."
+                en = f"'{reference[:100]}' is no address of a resource; expected: Type/id, an absolute URI or #id."
+                walk.add("value", fr, en, ((way, name, n), "reference", None), "FHIR R4 Reference.reference")
+                return
         if targets and type(target) is str and target in resource_types() and target not in targets:
             some = ", ".join(sorted(targets))
             fr = f"Une référence à {target} n'est pas permise ici ; permis : {some}."
