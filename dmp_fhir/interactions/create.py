@@ -15,7 +15,6 @@ from dmp_fhir.interactions.messages import Request, Response
 from dmp_fhir.interactions.references import RECORD_ELEMENT, record_of, subject_of
 from dmp_fhir.outcome import refuse, refuse_all
 from dmp_fhir.policy.actions import Action
-from dmp_fhir.profiles.requirements import requirement_issues
 from dmp_fhir.profiles.submission import list_kind
 from dmp_fhir.registry.identifiers import Owner, claim, key_of, national_keys
 from dmp_fhir.registry.records import create_record
@@ -98,7 +97,7 @@ def _create_list(gate: Writing, tree: Tree) -> tuple[Found, str]:
             rule="ITI-65",
         )
     level = gate.exchange.services.settings.profile_level
-    issues = requirement_issues(tree, PROFILE_FOLDER, level, "List")
+    issues = gate.exchange.services.validator.validate(tree, [PROFILE_FOLDER], level)
     if any(each.severity == "error" for each in issues):
         refuse_all(422, issues)
     record_id = record_of(gate, tree)

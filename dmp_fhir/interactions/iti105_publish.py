@@ -23,9 +23,7 @@ from dmp_fhir.interactions.references import one_record, patient_designators
 from dmp_fhir.interactions.submitting import submit
 from dmp_fhir.outcome import operation_outcome, refuse_all
 from dmp_fhir.policy.actions import Action
-from dmp_fhir.profiles.content import content_issues
-from dmp_fhir.profiles.document import document_issues
-from dmp_fhir.profiles.requirements import requirement_issues
+from dmp_fhir.profiles.checks import once, own_issues
 from dmp_fhir.profiles.submission import Submission, SubmittedDocument, decode
 
 Tree = dict[str, Any]
@@ -39,15 +37,13 @@ def publish(gate: Writing, request: Request) -> Response:
     gate.permit(Action.DOC_CREATE, record_id)
     assert record_id is not None
     level = gate.exchange.services.settings.profile_level
-    issues = requirement_issues(tree, PROFILE_SIMPLIFIED, level, "DocumentReference")
-    issues += document_issues(tree, level, "DocumentReference")
-    attachment = tree["content"][0]["attachment"] if tree.get("content") else {}
-    content = decode(attachment.get("data", ""))
-    if "data" in attachment:
-        place = "DocumentReference.content[0].attachment"
-        issues += content_issues(attachment, attachment.get("contentType", ""), content, place)
+    validator = gate.exchange.services.validator
+    issues = validator.validate(tree, [PROFILE_SIMPLIFIED], level)
+    issues = once(issues, own_issues(tree, level, "DocumentReference"))
     if any(each.severity == "error" for each in issues):
         refuse_all(422, issues)
+    attachment = tree["content"][0]["attachment"]
+    content = decode(attachment["data"])
     document = SubmittedDocument(tree, _DOCUMENT, None, attachment["contentType"], content)
     receipt = submit(gate, record_id, Submission(_derived_set(gate, tree), "", None, [document]))
     deposited = receipt.documents[0]

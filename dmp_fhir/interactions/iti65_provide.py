@@ -8,7 +8,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from dmp_fhir.canonicals import PROFILE_COMPREHENSIVE, PROFILE_FOLDER, PROFILE_SUBMISSION_SET
 from dmp_fhir.instants import instant_text
 from dmp_fhir.interactions.conditions import etag, require_match
 from dmp_fhir.interactions.folders import create_folder, folder_named, known_folder, replace_folder
@@ -18,9 +17,10 @@ from dmp_fhir.interactions.references import document_named, one_record, patient
 from dmp_fhir.interactions.submitting import Receipt, submit
 from dmp_fhir.outcome import Issue, error, not_found, operation_outcome, refuse, refuse_all
 from dmp_fhir.policy.actions import Action
+from dmp_fhir.profiles.checks import lot_profiles, once
 from dmp_fhir.profiles.document import document_issues
-from dmp_fhir.profiles.requirements import requirement_issues
 from dmp_fhir.profiles.submission import Submission, SubmittedFolder, read_submission
+from dmp_fhir.profiles.validator import Validator
 from dmp_fhir.registry.records import Designator, designator_of, ins_of
 from dmp_fhir.registry.shelves import current
 from dmp_fhir.registry.versions import Found, new_id
@@ -37,11 +37,11 @@ class Lot:
     remarks: list[Issue]
 
 
-def read_lot(bundle: Tree, level: str) -> Lot:
+def read_lot(bundle: Tree, validator: Validator, level: str) -> Lot:
     """Read a provide bundle and note what its profiles have to say, at a level of settings.PROFILE_LEVELS."""
     submission = read_submission(bundle)
     faulty = any(each.severity == "error" for each in submission.issues)
-    return Lot(submission, submission.issues + ([] if faulty else _issues(submission, level)))
+    return Lot(submission, submission.issues + ([] if faulty else _issues(bundle, submission, validator, level)))
 
 
 def provide(gate: Writing, lot: Lot) -> list[Tree]:
@@ -102,17 +102,14 @@ def _mentions(submission: Submission, base_url: str) -> list[tuple[str, Designat
     return mentions
 
 
-def _issues(submission: Submission, level: str) -> list[Issue]:
-    issues = requirement_issues(
-        submission.set_tree, PROFILE_SUBMISSION_SET, level, f"Bundle.entry[{submission.set_entry}].resource"
-    )
-    for document in submission.documents:
-        where = f"Bundle.entry[{document.entry}].resource"
-        issues += requirement_issues(document.tree, PROFILE_COMPREHENSIVE, level, where)
-        issues += document_issues(document.tree, level, where)
-    for folder in submission.folders:
-        issues += requirement_issues(folder.tree, PROFILE_FOLDER, level, f"Bundle.entry[{folder.entry}].resource")
-    return issues
+def _issues(bundle: Tree, submission: Submission, validator: Validator, level: str) -> list[Issue]:
+    issues = validator.validate(bundle, lot_profiles(bundle, level), level)
+    found = [
+        each
+        for d in submission.documents
+        for each in document_issues(d.tree, level, f"Bundle.entry[{d.entry}].resource")
+    ]
+    return once(issues, found)
 
 
 def _folder_addresses(gate: Writing, record_id: str, submission: Submission) -> dict[str, str]:

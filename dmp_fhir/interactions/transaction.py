@@ -51,7 +51,7 @@ def transaction(exchange: Exchange) -> Response:
     """All or nothing; one answer per entry, in the order of the request."""
     bundle = bundle_of(exchange)
     if is_submission(bundle):
-        lot = read_lot(bundle, exchange.services.settings.profile_level)
+        lot = read_lot(bundle, exchange.services.validator, exchange.services.settings.profile_level)
         entries = writing(exchange, lambda gate: provide(gate, lot))
     else:
         entries = writing(exchange, lambda gate: _plain(gate, bundle))

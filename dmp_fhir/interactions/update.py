@@ -18,7 +18,6 @@ from dmp_fhir.interactions.messages import Request, Response
 from dmp_fhir.interactions.references import record_of
 from dmp_fhir.outcome import not_found, refuse, refuse_all
 from dmp_fhir.policy.actions import Action
-from dmp_fhir.profiles.requirements import requirement_issues
 from dmp_fhir.profiles.submission import list_kind
 from dmp_fhir.registry.identifiers import Owner, claim, national_keys, release
 from dmp_fhir.registry.lifecycle import follow_status, status_of
@@ -62,7 +61,8 @@ def _check_id(tree: Tree, request: Request) -> None:
 
 def _update_folder(gate: Writing, record_id: str, tree: Tree, request: Request) -> Found:
     level = gate.exchange.services.settings.profile_level
-    issues = requirement_issues(tree, PROFILE_FOLDER, level, "List") if list_kind(tree) == "folder" else []
+    validator = gate.exchange.services.validator
+    issues = validator.validate(tree, [PROFILE_FOLDER], level) if list_kind(tree) == "folder" else []
     if any(each.severity == "error" for each in issues):
         refuse_all(422, issues)
     _same_record(gate, record_id, tree)

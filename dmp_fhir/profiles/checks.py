@@ -59,13 +59,13 @@ def check(validator: Validator, tree: Tree, level: str, profiles: Sequence[str] 
     kind = tree.get("resourceType")
     if not any(each.severity == "error" and _is_structural(each) for each in issues):
         if kind == "DocumentReference" and not _is_stored(tree):
-            issues = _once(issues, own_issues(tree, level, "DocumentReference"))
+            issues = once(issues, own_issues(tree, level, "DocumentReference"))
         elif kind == "Bundle" and _is_lot(tree):
             submission = read_submission(tree)
             found = submission.issues
             for document in submission.documents:
                 found = found + document_issues(document.tree, level, f"Bundle.entry[{document.entry}].resource")
-            issues = _once(issues, found)
+            issues = once(issues, found)
     return sorted(issues, key=lambda each: _ORDER.get(each.severity, 0))
 
 
@@ -84,7 +84,7 @@ def own_issues(tree: Tree, level: str, expression: str) -> list[Issue]:
     return issues
 
 
-def _once(issues: list[Issue], more: list[Issue]) -> list[Issue]:
+def once(issues: list[Issue], more: list[Issue]) -> list[Issue]:
     """One mistake, one issue: an element already refused is not refused again."""
     refused = {each.expression for each in issues if each.severity == "error"}
     return issues + [each for each in more if each.severity != "error" or each.expression not in refused]

@@ -1,17 +1,16 @@
-"""Rules of a DocumentReference that no table of cardinalities carries: document type, language, order of dates.
-
-The whole set of French rules is the matter of the profile compiler; these are the ones the registry itself rests on.
-"""
+"""Rules of a DocumentReference that no StructureDefinition carries: type, class, language, dates, limits."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from dmp_fhir.outcome import Issue, error, information, warning
+from dmp_fhir.profiles.concept_maps import classes_of
 from dmp_fhir.profiles.primitives import date_interval
 from dmp_fhir.profiles.terminology import type_is_known
 
 Tree = dict[str, Any]
+MOST_LABELS = 4
 
 
 def document_issues(tree: Tree, level: str, expression: str) -> list[Issue]:
@@ -21,6 +20,9 @@ def document_issues(tree: Tree, level: str, expression: str) -> list[Issue]:
         *_type(tree, level, expression),
         *_language(tree, level, expression),
         *_period(tree, expression),
+        *_unique_id(tree, expression),
+        *_labels(tree, level, expression),
+        *_class(tree, expression),
     ]
 
 
@@ -70,6 +72,62 @@ def _language(tree: Tree, level: str, expression: str) -> list[Issue]:
                 )
             )
     return issues
+
+
+def _unique_id(tree: Tree, expression: str) -> list[Issue]:
+    """The registry knows a document by its uniqueId; MHD's simplified profile leaves its value optional."""
+    if "masterIdentifier" not in tree or tree["masterIdentifier"].get("value"):
+        return []
+    return [
+        error(
+            "required",
+            "masterIdentifier.value est obligatoire : c'est l'identifiant unique du document.",
+            "masterIdentifier.value is mandatory: it is the unique id of the document.",
+            expression=f"{expression}.masterIdentifier.value",
+            rule="DMP-UNIQUEID",
+        )
+    ]
+
+
+def _labels(tree: Tree, level: str, expression: str) -> list[Issue]:
+    """The logical model of the DMP: four labels at most (https://interop.esante.gouv.fr/ig/fhir/pdsm4dmp/)."""
+    count = len(tree.get("securityLabel", []))
+    if count <= MOST_LABELS:
+        return []
+    make = information if level == "mhd" else error
+    return [
+        make(
+            "structure",
+            f"{MOST_LABELS} labels de confidentialité au plus, {count} trouvés.",
+            f"At most {MOST_LABELS} security labels, {count} found.",
+            expression=f"{expression}.securityLabel",
+            rule="DMP-LABELS",
+        )
+    ]
+
+
+def _class(tree: Tree, expression: str) -> list[Issue]:
+    """D10: the class goes with the type (ASS_X16, else ASS_X04)."""
+    wanted = {found for system, code in _codes(tree.get("type")) for found in classes_of(system, code)}
+    given = {found for category in tree.get("category", []) for found in _codes(category)}
+    classes = {system for system, _ in wanted}
+    # A class of another code system (LOINC, as MHD's examples) says nothing against these tables.
+    if not wanted or wanted & given or not any(system in classes for system, _ in given):
+        return []
+    some = ", ".join(sorted(code for _, code in wanted))
+    return [
+        warning(
+            "business-rule",
+            f"La classe ne va pas avec le type du document ; attendue : {some}.",
+            f"The class does not go with the document type; expected: {some}.",
+            expression=f"{expression}.category",
+            rule="DMP-CLASS",
+        )
+    ]
+
+
+def _codes(concept: Tree | None) -> list[tuple[str, str]]:
+    return [(each.get("system", ""), each.get("code", "")) for each in (concept or {}).get("coding", [])]
 
 
 def _period(tree: Tree, expression: str) -> list[Issue]:
