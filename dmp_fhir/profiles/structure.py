@@ -35,10 +35,10 @@ def structural_issues(tree: Any, *, expression: str | None = None) -> list[Issue
 def structural_walk(tree: Any, *, expression: str | None = None, known: Container[str] = ()) -> Walk:
     """The walk itself: issues, warnings included, and the extensions met whose urls are `known`. A modifier extension
     that is known is no fault."""
-    walk = Walk(known=known)
     name = tree.get("resourceType") if type(tree) is dict else None
     named = type(name) is str and name in resource_types()
-    _resource(walk, tree, expression or (name if named else "Resource"))
+    walk = Walk(tree, expression or (name if named else "Resource"), known=known)
+    _resource(walk, tree, walk.way)
     return walk
 
 

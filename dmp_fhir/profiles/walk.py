@@ -21,6 +21,9 @@ class Walk:
     """What is known on the way: faults found; of the resource under way, its contained resources (id to type), the
     fragments (`#id`) it points at, and which contained resource is being read, or points back at it."""
 
+    # What was walked, and the way to it.
+    tree: Any = None
+    way: Way = ""
     issues: list[Issue] = field(default_factory=list)
     contained: dict[str, str] = field(default_factory=dict)
     pointed: set[str] = field(default_factory=set)
@@ -33,6 +36,11 @@ class Walk:
     known: Container[str] = ()
     met: list[tuple[str, Any, Way, Any, Way]] = field(default_factory=list)
     resource_way: Way = ""
+
+    @property
+    def sound(self) -> bool:
+        """Whether R4 refuses nothing of it."""
+        return all(issue.severity != "error" for issue in self.issues)
 
     def point(self, fragment: str) -> None:
         if fragment != "#":
