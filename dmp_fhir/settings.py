@@ -13,6 +13,8 @@ from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from dmp_fhir.profiles.cda_rules import refusing
+
 PROFILES = ("development", "production")
 SYNTHESIS_AUTHORS = ("treating-physician", "physician", "any")
 PROFILE_LEVELS = ("released", "main", "mhd")
@@ -53,6 +55,12 @@ class Settings:
         "`released`, `main` or `mhd`: which edition of the French profiles is required (D1)",
         "released",
     )
+    cda_check: str = _setting(
+        "DMP_FHIR_CDA_CHECK",
+        "Which differences between a CDA and its metadata refuse the document: `standard`, `strict` (all), or rules"
+        " with commas between (`CDA-04,CDA-05`), the others being warnings; `off` compares nothing",
+        "standard",
+    )
     lenient_search: bool = _setting(
         "DMP_FHIR_LENIENT_SEARCH", "Drop unknown search parameters instead of refusing them (D11)", False
     )
@@ -88,6 +96,10 @@ class Settings:
     def __post_init__(self) -> None:
         _one_of(self, "profile", PROFILES)
         _one_of(self, "profile_level", PROFILE_LEVELS)
+        try:
+            refusing(self.cda_check)
+        except ValueError as fault:
+            raise BadSetting(f"DMP_FHIR_CDA_CHECK: {fault}") from fault
         if not re.fullmatch(r"https?://[^\s/?#]+(/[^\s?#]*[^\s/?#])?", self.base_url):
             raise BadSetting(
                 f"DMP_FHIR_BASE_URL: {self.base_url!r} is not an absolute http(s) address without final slash"

@@ -3,7 +3,8 @@
     python tools/compile_terminology.py FOLDER [OUTPUT_FILE]
 
 Output: {short name: {"url", "version", "codes": {system: {code: French display}}}}; retired codes of a code system are
-under "retired" instead, in the same form: they are read, never proposed.
+under "retired" instead, in the same form: they are read, never proposed. A concept map has {code: target code} under
+"map" instead of "codes".
 """
 
 from __future__ import annotations
@@ -22,6 +23,20 @@ LISTS = {
 }
 
 
+# An unstructured CDA has the template of XDS-SD whatever its body: the media type tells its format, not the template.
+XDS_SD = "1.3.6.1.4.1.19376.1.2.20"
+MAPS = {"ASS_A11": "ConceptMap-ASS-A11-CorresModeleCDA-XdsFormatCode-CISIS.json"}
+
+
+def compact_map(resource: dict[str, Any]) -> dict[str, Any]:
+    elements = [each for group in resource["group"] for each in group["element"]]
+    mapped = {each["code"]: each["target"][0]["code"] for each in elements}
+    if len(mapped) != len(elements) or any(len(each["target"]) != 1 for each in elements):
+        raise ValueError(f"{resource['url']}: a code with several targets")
+    mapped.pop(XDS_SD, None)
+    return {"url": resource["url"], "version": resource["version"], "map": mapped}
+
+
 def compact(resource: dict[str, Any]) -> dict[str, Any]:
     codes: dict[str, dict[str, str]] = {}
     retired: dict[str, dict[str, str]] = {}
@@ -36,6 +51,7 @@ def compact(resource: dict[str, Any]) -> dict[str, Any]:
 
 def main(folder: Path, output: Path) -> None:
     lists = {name: compact(json.loads((folder / file).read_text("utf-8"))) for name, file in LISTS.items()}
+    lists |= {name: compact_map(json.loads((folder / file).read_text("utf-8"))) for name, file in MAPS.items()}
     rows = [f"{json.dumps(k)}:{json.dumps(v, ensure_ascii=False, separators=(',', ':'))}" for k, v in lists.items()]
     output.write_text("{" + ",\n".join(rows) + "}\n", "utf-8")
 

@@ -10,7 +10,7 @@ import sys
 from collections import defaultdict
 from pathlib import Path
 
-from dmp_fhir.profiles import active, content, document, submission
+from dmp_fhir.profiles import active, cda_rules, content, document, submission
 from dmp_fhir.profiles.base_invariants import ADVICE
 from dmp_fhir.profiles.definitions import invariants
 from dmp_fhir.profiles.rules import LEVELS, Rule
@@ -38,8 +38,20 @@ alone. What one edition asks and the other does not, or forbids and the other al
 """
 
 
+CDA_HEAD = """## CDA documents and their metadata
+
+When `attachment.contentType` is XML, the document is parsed (no DTD, no entity, nothing fetched), and the header of a
+CDA R2 document is compared with its DocumentReference (`profiles/cda.py`). An issue names the element of the metadata
+(FHIRPath), the one of the CDA (XPath and line), and what both say. What the metadata leave out is not compared.
+
+`DMP_FHIR_CDA_CHECK` says which differences refuse: `standard` as below, `strict` all, a list of rules those alone,
+`off` only CDA-01. Absent id, patient or type refuse a document that says it is a CDA (format code, or typeId), and are
+told under CDA-03 otherwise. CDA-23 and CDA-24 are judged when the document is stored.
+"""
+
+
 def page(validator: Validator) -> str:
-    parts = [HEAD, _own(), _profiles(validator), _text(validator), _r4()]
+    parts = [HEAD, _own(), _cda(), _profiles(validator), _text(validator), _r4()]
     return "\n".join(parts)
 
 
@@ -54,6 +66,16 @@ def _own() -> str:
             rows.append(f"| {rule} | {severity} | {fr} | {en} | `{name}.py` |")
     head = "| rule | severity | français | English | where |\n| --- | --- | --- | --- | --- |"
     return f"## Rules of the registry\n\nA value that changes is shown as `…`.\n\n{head}\n" + "\n".join(rows) + "\n"
+
+
+def _cda() -> str:
+    rows = [
+        f"| {rule.id} | {'error' if rule.refuses else 'warning'} | {_cell(rule.fr)} | {_cell(rule.en)} |"
+        for rule in cda_rules.RULES.values()
+    ]
+    return (
+        f"{CDA_HEAD}\n| rule | `standard` | français | English |\n| --- | --- | --- | --- |\n" + "\n".join(rows) + "\n"
+    )
 
 
 def _issues(file: Path) -> list[tuple[str, str, str, str]]:

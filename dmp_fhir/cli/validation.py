@@ -83,7 +83,7 @@ def validate(
     validator = _validator(settings)
     if unknown := [url for url in profiles if url.split("|")[0] not in validator.profiles]:
         raise click.BadParameter(f"{unknown[0]} is not loaded; see: dmp-fhir profiles list", param_hint="--profile")
-    found = {file: _remarks(validator, file.read_bytes(), level, list(profiles)) for file in files}
+    found = {file: _remarks(validator, file.read_bytes(), level, list(profiles), settings.cda_check) for file in files}
     if as_json:
         report = [{"file": str(file), "issues": [each.tree() for each in remarks]} for file, remarks in found.items()]
         click.echo(json.dumps(report, ensure_ascii=False, indent=1))
@@ -102,7 +102,7 @@ def _validator(settings: Settings) -> Validator:
         raise click.ClickException(str(bad)) from bad
 
 
-def _remarks(validator: Validator, data: bytes, level: str, profiles: list[str]) -> list[Remark]:
+def _remarks(validator: Validator, data: bytes, level: str, profiles: list[str], cda_check: str) -> list[Remark]:
     try:
         tree = parse_xml(data) if data.lstrip()[:1] == b"<" else parse_json(data)
     except Refused as refused:
@@ -111,7 +111,7 @@ def _remarks(validator: Validator, data: bytes, level: str, profiles: list[str])
     if not profiles and not (isinstance(meta, dict) and meta.get("profile")):
         profiles = profiles_for(tree)
     position: Callable[[str | None], Position | None] = locator(data)
-    return [Remark(each, position(each.expression)) for each in check(validator, tree, level, profiles)]
+    return [Remark(each, position(each.expression)) for each in check(validator, tree, level, profiles, cda_check)]
 
 
 def _refuses(remarks: list[Remark]) -> bool:

@@ -31,6 +31,19 @@ def require_conforming(gate: Writing, walk: Walk) -> list[Issue]:
     return issues
 
 
+def require_no_worse(gate: Writing, before: Tree, after: Tree) -> None:
+    """422 when a change breaks a rule of the profiles that was kept before. What was stored under other rules can
+    still be changed."""
+    services = gate.exchange.services
+    level = services.settings.profile_level
+    issues = judged(services.validator, require_sound(services, after), level)
+    if any(each.severity == "error" for each in issues):
+        known = {
+            (each.rule, each.expression) for each in judged(services.validator, services.validator.walk(before), level)
+        }
+        refuse_errors([each for each in issues if (each.rule, each.expression) not in known])
+
+
 def refuse_errors(issues: list[Issue]) -> None:
     if any(each.severity == "error" for each in issues):
         refuse_all(422, issues)

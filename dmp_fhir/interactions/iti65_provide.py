@@ -9,18 +9,20 @@ from dataclasses import dataclass
 from typing import Any
 
 from dmp_fhir.instants import instant_text
+from dmp_fhir.interactions.cda_documents import other_patient
 from dmp_fhir.interactions.conditions import etag, require_match
+from dmp_fhir.interactions.conformance import refuse_errors
 from dmp_fhir.interactions.folders import create_folder, folder_named, known_folder, replace_folder
 from dmp_fhir.interactions.gate import Writing
 from dmp_fhir.interactions.messages import Request
 from dmp_fhir.interactions.references import document_named, one_record, patient_designators, rewritten
+from dmp_fhir.interactions.services import Services
 from dmp_fhir.interactions.submitting import Receipt, submit
 from dmp_fhir.outcome import Issue, error, not_found, operation_outcome, refuse, refuse_all
 from dmp_fhir.policy.actions import Action
-from dmp_fhir.profiles.checks import lot_profiles, once
-from dmp_fhir.profiles.document import document_issues
+from dmp_fhir.profiles.checks import lot_issues
 from dmp_fhir.profiles.submission import Submission, SubmittedFolder, read_submission
-from dmp_fhir.profiles.validator import Validator
+from dmp_fhir.profiles.walk import Walk
 from dmp_fhir.registry.records import Designator, designator_of, ins_of
 from dmp_fhir.registry.shelves import current
 from dmp_fhir.registry.versions import Found, new_id
@@ -37,29 +39,30 @@ class Lot:
     remarks: list[Issue]
 
 
-def read_lot(bundle: Tree, validator: Validator, level: str) -> Lot:
-    """Read a provide bundle and note what its profiles have to say, at a level of settings.PROFILE_LEVELS."""
-    submission = read_submission(bundle)
-    faulty = any(each.severity == "error" for each in submission.issues)
-    return Lot(submission, submission.issues + ([] if faulty else _issues(bundle, submission, validator, level)))
+def read_lot(walk: Walk, services: Services) -> Lot:
+    """Read a sound provide bundle and note what its profiles have to say, at the level of the settings, and how its CDA
+    documents differ from their metadata. A lot that is no whole is told only that."""
+    submission, settings = read_submission(walk.tree), services.settings
+    if any(each.severity == "error" for each in submission.issues):
+        return Lot(submission, submission.issues)
+    issues = lot_issues(services.validator, walk, submission, settings.profile_level, settings.cda_check)
+    return Lot(submission, issues)
 
 
 def provide(gate: Writing, lot: Lot) -> list[Tree]:
     """Deposit the lot; one response entry per request entry, in the same order."""
-    submission, remarks = lot.submission, lot.remarks
-    _refuse_errors(submission.issues)
+    submission = lot.submission
+    refuse_errors(submission.issues)
     record_id = one_record(gate, _mentions(submission, gate.exchange.base_url))
     gate.permit(Action.DOC_CREATE, record_id)
     assert record_id is not None
-    _refuse_errors(remarks)
+    remarks = [*lot.remarks]
+    for document in submission.documents:
+        remarks += other_patient(gate, record_id, document)
+    refuse_errors(remarks)
     receipt = submit(gate, record_id, submission, _folder_addresses(gate, record_id, submission))
     _check_patches(gate, record_id, submission, receipt)
     return _response(gate, record_id, submission, receipt, remarks)
-
-
-def _refuse_errors(issues: list[Issue]) -> None:
-    if any(each.severity == "error" for each in issues):
-        refuse_all(422, issues)
 
 
 def _mentions(submission: Submission, base_url: str) -> list[tuple[str, Designator]]:
@@ -100,16 +103,6 @@ def _mentions(submission: Submission, base_url: str) -> list[tuple[str, Designat
                 rule="D18",
             )
     return mentions
-
-
-def _issues(bundle: Tree, submission: Submission, validator: Validator, level: str) -> list[Issue]:
-    issues = validator.validate(bundle, lot_profiles(bundle, level), level)
-    found = [
-        each
-        for d in submission.documents
-        for each in document_issues(d.tree, level, f"Bundle.entry[{d.entry}].resource")
-    ]
-    return once(issues, found)
 
 
 def _folder_addresses(gate: Writing, record_id: str, submission: Submission) -> dict[str, str]:

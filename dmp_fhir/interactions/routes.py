@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NoReturn
 
 from dmp_fhir.interactions import explain_access, iti68_retrieve, td33_update, update, validate
+from dmp_fhir.interactions.conformance import require_sound
 from dmp_fhir.interactions.create import CREATABLE, create
 from dmp_fhir.interactions.gate import Gate, Writing
 from dmp_fhir.interactions.messages import Request, Response

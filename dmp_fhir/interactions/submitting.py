@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 
 import pybase64
 
+from dmp_fhir.interactions.cda_documents import claim_version, version_issues
 from dmp_fhir.interactions.gate import Writing
 from dmp_fhir.interactions.references import document_named, rewritten, subject_of
 from dmp_fhir.outcome import Issue, Refusal, Refused, information, refuse
@@ -214,6 +215,7 @@ def _deposit(
     authors = authors_of(gate.reader, tree, depositor(gate.context))
     decision = _may_deposit(gate, record_id, tree, authors)
     relations, replaced = _relations(gate, record_id, receipt, document)
+    remarks = version_issues(gate, record_id, document, replaced)
     masks = set(masks_of(tree.get("securityLabel", [])))
     masks |= {_MASK_OBLIGATIONS[each] for each in decision.obligations if each in _MASK_OBLIGATIONS}
     masks |= {mask for old in replaced for mask in old.facts.labels}
@@ -240,12 +242,13 @@ def _deposit(
     key = key_of(tree.get("masterIdentifier", {}))
     if key:
         claim(gate.tx, UNIQUE_ID, key, Owner(record_id, "DocumentReference", document_id, fingerprint))
+    claim_version(gate, record_id, document, document_id)
     for old in replaced:
         superseded = old.tree(gate.reader) | {"status": "superseded"}
         receipt.replaced[old.id] = amend_document(gate.tx, old, superseded, instant, replaced_by=document_id)
         gate.did("patch", "U", record_id, receipt.replaced[old.id], decision=decision)
     gate.did("create", "C", record_id, found, decision=decision)
-    receipt.documents.append(Deposited(found, (payload_type, payload_id), True))
+    receipt.documents.append(Deposited(found, (payload_type, payload_id), True, remarks))
 
 
 def _may_deposit(gate: Writing, record_id: str, tree: Tree, authors: list[tuple[str, str]]) -> Decision:

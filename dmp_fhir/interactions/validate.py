@@ -43,7 +43,8 @@ def validate(gate: Gate) -> Response:
     issues = _address_issues(request, tree, mode)
     wanted = profiles or ([] if mode == "profile" else profiles_for(tree))
     services = gate.exchange.services
-    issues += check(services.validator, tree, services.settings.profile_level, wanted)
+    settings = services.settings
+    issues += check(services.validator, tree, settings.profile_level, wanted, settings.cda_check)
     return Response(200, tree=_placed(request, operation_outcome(issues or [_VALID])))
 
 

@@ -14,6 +14,7 @@ import pybase64
 
 from dmp_fhir.canonicals import MHD_LIST_TYPES, URI
 from dmp_fhir.outcome import Issue, error
+from dmp_fhir.profiles.cda import Examined, examine
 from dmp_fhir.profiles.content import content_issues, fhir_document_issues
 
 Tree = dict[str, Any]
@@ -22,7 +23,8 @@ Tree = dict[str, Any]
 @dataclass(slots=True)
 class SubmittedDocument:
     """A DocumentReference of the lot and the document it describes. `entry` is the place in the bundle of the
-    DocumentReference, `content_entry` that of the Binary or Bundle; None when there is no bundle (ITI-105)."""
+    DocumentReference, `content_entry` that of the Binary or Bundle; None when there is no bundle (ITI-105). `examined`
+    is what the document was found to be, once it has been compared with its metadata."""
 
     tree: Tree
     full_url: str
@@ -31,6 +33,20 @@ class SubmittedDocument:
     content: bytes
     document_bundle: Tree | None = None
     content_entry: int | None = None
+    examined: Examined | None = None
+
+    @property
+    def place(self) -> str:
+        """The FHIRPath of the DocumentReference."""
+        return "DocumentReference" if self.entry is None else f"Bundle.entry[{self.entry}].resource"
+
+    def compare(self, cda_check: str) -> list[Issue]:
+        """Find out what the document is (`examined`), and how a CDA differs from its metadata: all that can be told
+        without the record. `cda_check` is the setting (cda_rules.refusing). An empty document is LOT-13's matter."""
+        if self.document_bundle is not None or not self.content:
+            return []
+        self.examined = examine(self.tree, self.content, self.place, cda_check)
+        return self.examined.issues
 
 
 @dataclass(slots=True)

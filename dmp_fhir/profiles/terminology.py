@@ -16,6 +16,8 @@ import orjson
 
 from dmp_fhir.canonicals import TRE_G15, V3_CONFIDENTIALITY
 
+NOS = "https://mos.esante.gouv.fr/NOS"
+
 # HL7's v3-Confidentiality (https://terminology.hl7.org/CodeSystem-v3-Confidentiality.html): code to French display.
 V3_CODES: Mapping[str, str] = {
     "U": "Non restreint",
@@ -53,6 +55,34 @@ def code_list(name: str) -> CodeList:
     """A list by its short name: JDV_J07, JDV_J66, TRE_A07, TRE_A08, TRE_G15. Raises KeyError for another."""
     row = _lists()[name]
     return CodeList(row["url"], row["version"], row["codes"], row.get("retired", {}))
+
+
+# IHE XDS-SD and its French extension: a CDA around a PDF, a text or an image.
+_PLAIN_CDA_FORMATS = frozenset(
+    {
+        "urn:ihe:iti:xds-sd:pdf:2008",
+        "urn:ihe:iti:xds-sd:text:2008",
+        "urn:ihe:iti-fr:xds-sd:rtf:2010",
+        "urn:ihe:iti-fr:xds-sd:jpeg:2010",
+        "urn:ihe:iti-fr:xds-sd:tiff:2010",
+    }
+)
+
+
+@cache
+def _cda_formats() -> frozenset[str]:
+    return _PLAIN_CDA_FORMATS | frozenset(_lists()["ASS_A11"]["map"].values())
+
+
+def is_cda_format(code: str) -> bool:
+    """Whether a format code is that of a CDA R2 document: of a model (ASS_A11) or of an unstructured body."""
+    return code in _cda_formats()
+
+
+def format_of_template(template: str) -> str | None:
+    """The format code of a CDA model by the root of its templateId (ASS_A11)."""
+    code: str | None = _lists()["ASS_A11"]["map"].get(template)
+    return code
 
 
 def type_is_known(system: str, code: str) -> bool:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import copy
+import hashlib
 import io
 import json
 import tarfile
@@ -14,7 +17,9 @@ from click.testing import CliRunner, Result
 from dmp_fhir.canonicals import PROFILE_COMPREHENSIVE
 from dmp_fhir.cli import main
 from dmp_fhir.wire.xml import dump_xml
+from tests.fixtures.world import tour
 from tests.profiles import samples
+from tests.support.cda import with_value
 
 MINE = "https://example.org/StructureDefinition/mine"
 
@@ -146,3 +151,30 @@ def test_what_is_no_package(run: Any, tmp_path: Path) -> None:
     file = tmp_path / "x.tgz"
     file.write_bytes(b"not an archive")
     assert run("profiles", "load", str(file)).exit_code == 1
+
+
+def test_the_cda_of_a_lot_is_compared_with_its_metadata(run: Any, tmp_path: Path, monkeypatch: Any) -> None:
+    lot = copy.deepcopy(tour()["publish.json"])
+    (binary,) = [each["resource"] for each in lot["entry"] if each["resource"]["resourceType"] == "Binary"]
+    (tree,) = [each["resource"] for each in lot["entry"] if each["resource"]["resourceType"] == "DocumentReference"]
+
+    def report(data: bytes) -> tuple[int, list[tuple[str, str]]]:
+        binary["data"] = base64.b64encode(data).decode()
+        digest = hashlib.sha1(data, usedforsecurity=False).digest()
+        attachment = tree["content"][0]["attachment"]
+        attachment |= {"size": len(data), "hash": base64.b64encode(digest).decode()}
+        result = run("validate", written(tmp_path, lot), "--json")
+        (file,) = json.loads(result.stdout)
+        found = [each for each in file["issues"] if (each["rule"] or "").startswith("CDA")]
+        assert all(each["line"] > 1 for each in found)
+        return result.exit_code, [(each["severity"], each["rule"]) for each in found]
+
+    good = base64.b64decode(binary["data"])
+    assert report(good) == (0, [])
+    other_patient = with_value(good, "c:recordTarget/c:patientRole/c:id/@extension", "255069999999934")
+    assert report(other_patient) == (1, [("error", "CDA-05")])
+    other_title = with_value(good, "c:title", "Autre")
+    assert report(other_title) == (0, [("warning", "CDA-08")])
+    assert report(b"<!DOCTYPE a>" + good[38:]) == (1, [("error", "CDA-01")])
+    monkeypatch.setenv("DMP_FHIR_CDA_CHECK", "strict")
+    assert report(other_title) == (1, [("error", "CDA-08")])

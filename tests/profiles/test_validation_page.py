@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from dmp_fhir.profiles import active
+from dmp_fhir.profiles.cda_rules import RULES
 
 ROOT = Path(__file__).parents[2]
 
@@ -23,5 +24,7 @@ def test_every_rule_id_of_the_registry_stands_in_it() -> None:
         source = (ROOT / "dmp_fhir" / "profiles" / f"{name}.py").read_text("utf-8")
         for rule in set(re.findall(r'"((?:LOT|DMP)-[A-Z0-9]+|D[0-9]+)"', source)):
             assert f"| {rule} |" in page, rule
+    for rule in RULES:
+        assert f"| {rule} |" in page, rule
     for source in {rule.source for rule in active.validator().rules.values()}:
         assert f"<{source}>" in page

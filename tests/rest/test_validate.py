@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+
 from dmp_fhir.canonicals import PROFILE_COMPREHENSIVE
 from tests.profiles import samples
+from tests.rest.bodies import sha1
 from tests.rest.caller import Caller, Tree
+from tests.support.cda import with_value, world_cda
 
 CUSTODIAN = f"{PROFILE_COMPREHENSIVE}#DocumentReference.custodian/min"
 
@@ -108,3 +112,20 @@ def test_nothing_is_written(registry: Caller) -> None:
 
 def test_a_caller_without_a_token_is_refused(registry: Caller) -> None:
     assert registry.ask("POST", "DocumentReference/$validate", body=samples.comprehensive(), by=None).status == 401
+
+
+def test_the_cda_of_a_document_is_compared_with_its_metadata(registry: Caller) -> None:
+    tree, data = world_cda()
+    attachment = tree["content"][0]["attachment"]
+    changed = with_value(with_value(data, "c:id/@root", "1.2.3"), "c:title", "Autre")
+    attachment |= {"data": base64.b64encode(changed).decode(), "size": len(changed), "hash": sha1(changed)}
+    del attachment["url"], tree["meta"]
+    outcome = registry.ask("POST", "DocumentReference/$validate", body=tree).tree
+    assert "CDA-04" in codes(outcome, "error")
+    assert "CDA-08" in codes(outcome, "warning")
+
+
+def codes(outcome: Tree, severity: str) -> list[str]:
+    """All the codes of the issues: those of IHE and the rules."""
+    issues = [each for each in outcome["issue"] if each["severity"] == severity]
+    return [coding["code"] for each in issues for coding in each["details"].get("coding", [])]
