@@ -1,8 +1,9 @@
 """What the access rules cost: python -m benchmarks.policy [--documents 5000] [--databases sqlite,postgresql]
 
 The pure decision, the standing, the compiling of the predicate, the second look; then ITI-67 (a search of ten, in
-process, trace included) beside the same search with every document allowed and no second look. Two records: one with a
-tenth of its documents masked, one with nine tenths. What matters are the ratios.
+process, trace included) beside the same search with every document allowed and no second look. Two records, the
+documents of each signed by forty professionals: one with a tenth of its documents masked, one with nine tenths. The
+caller is one of them, or none. What matters are the ratios.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from unittest.mock import patch
 
 from benchmarks.fill import Caller, Place, as_patient
 from benchmarks.machine import describe
-from benchmarks.postgres import postgres_server
+from benchmarks.postgres import analyse, postgres_server
 from benchmarks.world import AUTHORISED, INS, TREATING, Lots, choices, opening, patient
 from dmp_fhir.app import build_services
 from dmp_fhir.identity.context import AccessContext
@@ -27,7 +28,7 @@ from dmp_fhir.interactions import gate
 from dmp_fhir.interactions.messages import Request
 from dmp_fhir.policy.actions import Action
 from dmp_fhir.policy.engine import decide
-from dmp_fhir.policy.facts import DocumentFacts
+from dmp_fhir.policy.facts import DocumentFacts, author_key
 from dmp_fhir.policy.predicate import Predicate, document_predicate
 from dmp_fhir.policy.second_look import SecondLook
 from dmp_fhir.policy.standing import Permit, Standing, load_standing
@@ -36,6 +37,7 @@ from dmp_fhir.store import schema
 HERE = Path(__file__).parent
 NOW = 1_790_000_000_000
 ME, OTHER = "899700000146", "899700000112"
+COLLEAGUE = "899700008007"
 EVERYTHING = Predicate("1 = 1")
 
 
@@ -112,11 +114,15 @@ def on(database: str, folder: Path, url: str, documents: int) -> Iterator[str]:
         physician = caller.context(TREATING)
         for n in range(count):
             caller.post(physician, lots.lot(who, number * 1_000_000 + n))
-        records[hidden] = (who, _mask(services, who.ins, hidden))
-    reader_context = caller.context(AUTHORISED)
+        records[hidden] = (who, _spread(services, who.ins, hidden))
+    if database == "postgresql":
+        analyse(url)
+    readers = {"author of none": caller.context(AUTHORISED)}
+    readers["author of a fortieth"] = replace(readers["author of none"], actor_id=COLLEAGUE)
     record = records[10][1]
     with services.database.snapshot() as reader:
-        taken = microseconds(lambda: load_standing(reader, record, services.clock()), each=50)
+        author = (AUTHORISED, None)
+        taken = microseconds(lambda: load_standing(reader, record, services.clock(), author=author), each=50)
     yield f"| {database}: standing | {taken:.0f} | | |"
     for hidden, (who, _) in records.items():
         request = Request(
@@ -124,28 +130,37 @@ def on(database: str, folder: Path, url: str, documents: int) -> Iterator[str]:
             "DocumentReference",
             parameters=(("patient.identifier", f"{INS}|{who.ins}"), ("status", "current"), ("_count", "10")),
         )
-        with_policy, without = interleaved(
-            lambda ask=request: caller.ask(reader_context, ask),
-            lambda ask=request: _without(caller, reader_context, ask),
-        )
-        size = 200 if hidden == 10 else documents
-        yield (
-            f"| {database}: ITI-67, ten of {size} documents, {hidden} % hidden |"
-            f" {with_policy:.0f} | {without:.0f} | {with_policy / without:.2f} |"
-        )
+        for role, context in readers.items():
+            with_policy, without = interleaved(
+                lambda ask=request, who=context: caller.ask(who, ask),
+                lambda ask=request, who=context: _without(caller, who, ask),
+            )
+            size = 200 if hidden == 10 else documents
+            yield (
+                f"| {database}: ITI-67, ten of {size} documents, {hidden} % hidden, {role} |"
+                f" {with_policy:.0f} | {without:.0f} | {with_policy / without:.2f} |"
+            )
     services.database.close()
 
 
-def _mask(services: object, ins: str, percent: int) -> str:
-    """Masks so many documents of a hundred; the record. The flag is enough: the bodies are not read by rules."""
+def _spread(services: object, ins: str, percent: int) -> str:
+    """Masks so many documents of a hundred and gives them forty authors; the record. The columns are enough: bodies are
+    not read by rules."""
     with services.database.transaction() as tx:  # type: ignore[attr-defined]
         record = tx.rows("SELECT record_id FROM ins WHERE value = :ins", {"ins": ins})[0][0]
         names = [row[0] for row in tx.rows("SELECT id FROM document WHERE record_id = :record", {"record": record})]
         for n, name in enumerate(names):
+            author = f"8997000080{n % 40:02}"
+            values = {"record": record, "name": name, "author": author, "key": author_key([("person", author)])}
             tx.execute(
-                f"UPDATE document SET masked_professionals = {'TRUE' if n % 100 < percent else 'FALSE'}"
-                " WHERE record_id = :record AND id = :name",
-                {"record": record, "name": name},
+                f"UPDATE document SET masked_professionals = {'TRUE' if n % 100 < percent else 'FALSE'},"
+                " author_key = :key WHERE record_id = :record AND id = :name",
+                values,
+            )
+            tx.execute(
+                "UPDATE document_author SET identifier = :author"
+                " WHERE record_id = :record AND document_id = :name AND kind = 'person'",
+                values,
             )
     return str(record)
 

@@ -29,7 +29,7 @@ from dmp_fhir.policy.predicate import (
     list_predicate,
 )
 from dmp_fhir.policy.refusals import refuse_record
-from dmp_fhir.policy.relation import EMERGENCY_PURPOSES
+from dmp_fhir.policy.relation import EMERGENCY_PURPOSES, PROFESSIONALS
 from dmp_fhir.policy.standing import NO_RECORD, NOT_LINKED, Standing, load_grants, load_standing
 from dmp_fhir.registry.versions import Found
 from dmp_fhir.store.clock import RecordClock, lock_record
@@ -88,11 +88,16 @@ class Gate:
         return self._standings[record_id]
 
     def _load(self, record_id: str) -> Standing:
-        standing = load_standing(self.reader, record_id, self.now, self.settings.majority_age)
+        standing = load_standing(self.reader, record_id, self.now, self.settings.majority_age, author=self._author())
         if self.context.purpose in EMERGENCY_PURPOSES:
             grants = load_grants(self.reader, record_id, self.context.actor_id, self.now)
             standing = replace(standing, grants=grants)
         return standing
+
+    def _author(self) -> tuple[str, str | None] | None:
+        """Whose documents to look for when a standing is loaded."""
+        context = self.context
+        return (context.actor_id, context.structure) if context.actor_category in PROFESSIONALS else None
 
     def decide(
         self,
@@ -202,6 +207,10 @@ class Writing(Gate):
     def _load(self, record_id: str) -> Standing:
         self.lock(record_id)
         return super()._load(record_id)
+
+    def _author(self) -> None:
+        # What is deposited in this transaction has authors too: predicates always look.
+        return None
 
     def lock(self, record_id: str) -> RecordClock:
         if record_id not in self._clocks:

@@ -2,7 +2,8 @@
 
 `holds(caller, document)` answers for one document; `clause(caller, scope)` gives the same as SQL over the row
 `scope.alias` of the table `document`: True, False, or a text with `:policy_...` parameters. SQL stays two-valued: no
-operand is null.
+operand is null. Words of the program (kinds, statuses) are written out, so that a database plans with them; what comes
+from outside is bound.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from dmp_fhir.policy.facts import DocumentFacts
+from dmp_fhir.policy.facts import DocumentFacts, key_of
 from dmp_fhir.policy.relation import Caller
 
 Sql = bool | str
@@ -62,7 +63,10 @@ class All(Condition):
     parts: tuple[Condition, ...]
 
     def holds(self, caller: Caller, document: DocumentFacts) -> bool:
-        return all(part.holds(caller, document) for part in self.parts)
+        for part in self.parts:  # noqa: SIM110 - a generator costs more than the conditions
+            if not part.holds(caller, document):
+                return False
+        return True
 
     def clause(self, caller: Caller, scope: Scope) -> Sql:
         return join(" AND ", (part.clause(caller, scope) for part in self.parts))
@@ -83,7 +87,10 @@ class Some(Condition):
     parts: tuple[Condition, ...]
 
     def holds(self, caller: Caller, document: DocumentFacts) -> bool:
-        return any(part.holds(caller, document) for part in self.parts)
+        for part in self.parts:  # noqa: SIM110
+            if part.holds(caller, document):
+                return True
+        return False
 
     def clause(self, caller: Caller, scope: Scope) -> Sql:
         return join(" OR ", (part.clause(caller, scope) for part in self.parts))
@@ -152,7 +159,7 @@ class HasStatus(Condition):
         return document.status == self.status
 
     def clause(self, caller: Caller, scope: Scope) -> Sql:
-        return f"{scope.alias}.status = {scope.bind('status_' + self.status.replace('-', '_'), self.status)}"
+        return f"{scope.alias}.status = '{self.status}'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,42 +179,45 @@ class DepositedAfter(Condition):
 class Authored(Condition):
     """One of these (kind, identifier) pairs, computed from the caller, is author of the document (AR-59, AR-70).
 
-    A structure counts as author only when no person is named, unless `any_structure`. In SQL the documents of an author
-    are looked up once for the record, not once for each document.
+    A structure counts as author only when no person is named, unless `any_structure`. In SQL, persons and structures
+    are compared with `document.author_key`, which costs a search next to nothing; the others are looked up.
     """
 
     who: Callable[[Caller], tuple[tuple[str, str], ...]]
     any_structure: bool = False
 
     def holds(self, caller: Caller, document: DocumentFacts) -> bool:
-        authors = {
-            "person": document.author_persons,
-            "structure": document.author_structures,
-            "patient": document.author_patients,
-            "system": document.author_systems,
-        }
-        return any(
-            identifier in authors[kind] and (kind != "structure" or self.any_structure or not document.author_persons)
-            for kind, identifier in self.who(caller)
-        )
+        for kind, identifier in self.who(caller):
+            if identifier in document.authors(kind) and (
+                kind != "structure" or self.any_structure or not document.author_persons
+            ):
+                return True
+        return False
 
     def clause(self, caller: Caller, scope: Scope) -> Sql:
-        record = scope.bind("record", caller.standing.record_id)
-        own = " UNION ALL ".join(self._of(kind, name, record, scope) for kind, name in self.who(caller))
-        return f"{scope.alias}.id IN ({own})" if own else False
-
-    def _of(self, kind: str, identifier: str, record: str, scope: Scope) -> str:
-        kind_name = scope.bind(f"author_{kind}_kind", kind)
-        own = (
-            f"SELECT pa.document_id FROM document_author pa WHERE pa.record_id = {record}"
-            f" AND pa.identifier = {scope.bind(f'author_{kind}', identifier)} AND pa.kind = {kind_name}"
+        who = self.who(caller)
+        if not who:
+            return False
+        if self.any_structure or any(kind == "system" for kind, _ in who):
+            return self._looked_up(who, caller, scope)
+        column = f"{scope.alias}.author_key"
+        alone = " OR ".join(f"{column} = {scope.bind(f'author_{kind}', key_of(kind, name))}" for kind, name in who)
+        among = " OR ".join(
+            f"REPLACE({column}, {scope.bind(f'among_{kind}', f'|{key_of(kind, name)}|')}, '') <> {column}"
+            for kind, name in who
         )
-        if kind == "structure" and not self.any_structure:
-            own += (
-                " AND NOT EXISTS (SELECT 1 FROM document_author pb WHERE pb.record_id = pa.record_id"
-                f" AND pb.document_id = pa.document_id AND pb.kind = {scope.bind('author_person_kind', 'person')})"
-            )
-        return own
+        # Several authors begin with a bar, which comes after every letter.
+        return f"({alone} OR ({column} >= '|' AND ({among})))"
+
+    def _looked_up(self, who: tuple[tuple[str, str], ...], caller: Caller, scope: Scope) -> str:
+        record = scope.bind("record", caller.standing.record_id)
+        own = " OR ".join(
+            f"(pa.kind = '{kind}' AND pa.identifier = {scope.bind(f'own_{kind}', name)})" for kind, name in who
+        )
+        return (
+            f"{scope.alias}.id IN (SELECT pa.document_id FROM document_author pa"
+            f" WHERE pa.record_id = {record} AND ({own}))"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,9 +252,7 @@ class FromPatientSide(Condition):
     def clause(self, caller: Caller, scope: Scope) -> Sql:
         d = scope.alias
         rows = f"SELECT 1 FROM document_author pa WHERE pa.record_id = {d}.record_id AND pa.document_id = {d}.id AND "
-        patient = scope.bind("author_patient_kind", "patient")
-        person = scope.bind("author_person_kind", "person")
-        return f"(EXISTS ({rows}pa.kind = {patient}) AND NOT EXISTS ({rows}pa.kind = {person}))"
+        return f"(EXISTS ({rows}pa.kind = 'patient') AND NOT EXISTS ({rows}pa.kind = 'person'))"
 
 
 def join(word: str, clauses: Any) -> Sql:

@@ -29,7 +29,6 @@ from dmp_fhir.policy.relation import (
     PROFESSIONALS,
     Caller,
     Relation,
-    relation_of,
 )
 from dmp_fhir.policy.rules.around import AROUND, VISIBILITY_REFUSALS, VISIBILITY_RULE_OF
 from dmp_fhir.policy.rules.authentication import AUTHENTICATION
@@ -169,7 +168,7 @@ def _decided(asked: Asked) -> Decision:
 def _by_table(table: tuple[Rule, ...], asked: Asked) -> Decision:
     rule = first(table, asked) or NOBODY
     if rule.effect is Effect.PERMIT:
-        relation = relation_of(asked.context, asked.standing, asked.now_ms)
+        relation = asked.relation
         why = BY_RELATION[relation].ids if relation is not None and is_patient_side(asked) else ()
         return _permitted((*why, *rule.ids), asked, relation)
     if rule is NOBODY:
@@ -212,9 +211,8 @@ def _related(asked: Asked) -> Decision:
 
 def relation_to(asked: Asked) -> tuple[Relation | None, Rule]:
     """Stage 6: the relation of the caller to the record and the rule that says so, or the rule that refuses."""
-    relation = relation_of(asked.context, asked.standing, asked.now_ms)
-    if relation is not None:
-        return relation, BY_RELATION[relation]
+    if asked.relation is not None:
+        return asked.relation, BY_RELATION[asked.relation]
     rule = first(STRANGERS, asked) or NOBODY
     if rule is BREAK_GLASS:
         return Relation.BREAK_GLASS, rule
@@ -226,7 +224,7 @@ def relation_to(asked: Asked) -> tuple[Relation | None, Rule]:
 def hiding_rule(caller: Caller, document: DocumentFacts) -> DocumentRule | None:
     """Stage 7: the first rule that hides a document from somebody who may look into the record."""
     for rule in DOCUMENTS:
-        if rule.when.holds(caller, document):
+        if rule.hides(caller, document):
             return rule
     return None
 
@@ -234,7 +232,7 @@ def hiding_rule(caller: Caller, document: DocumentFacts) -> DocumentRule | None:
 def _feeding(asked: Asked) -> Decision:
     """Stage 4: feeding and own documents have rules of their own."""
     context, document = asked.context, asked.document
-    relation = relation_of(context, asked.standing, asked.now_ms)
+    relation = asked.relation
     ids: tuple[str, ...] = ()
     if context.actor_category in PATIENT_SIDE:
         if relation is None:

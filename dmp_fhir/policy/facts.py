@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from dmp_fhir.identity.context import AccessContext
@@ -30,6 +31,28 @@ class DocumentFacts:
     author_systems: frozenset[str] = frozenset()
     deposited_ms: int = 0
     type_unknown: bool = False
+
+    def authors(self, kind: str) -> frozenset[str]:
+        """The authors of one kind: person, structure, patient or system."""
+        if kind == "person":
+            return self.author_persons
+        if kind == "structure":
+            return self.author_structures
+        return self.author_patients if kind == "patient" else self.author_systems
+
+
+def author_key(authors: Iterable[tuple[str, str]]) -> str:
+    """Who counts as author of a document (AR-59) in one text, the column `document.author_key`: the persons, or the
+    structures when no person is named. `person:8997...` for one, `|person:8997...|person:8998...|` for several."""
+    named = sorted(set(authors))
+    counting = [each for each in named if each[0] == "person"] or [each for each in named if each[0] == "structure"]
+    keys = [key_of(*each) for each in counting]
+    return "".join(keys) if len(keys) < 2 else f"|{'|'.join(keys)}|"
+
+
+def key_of(kind: str, identifier: str) -> str:
+    """One author in `author_key`."""
+    return f"{kind}:{identifier.replace('|', '%7C')}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,11 +13,12 @@ from typing import Any
 
 from dmp_fhir.identity.context import AccessContext
 from dmp_fhir.policy.actions import Action
-from dmp_fhir.policy.algebra import Scope, Sql, join, negated
+from dmp_fhir.policy.algebra import Condition, Scope, Sql, join, negated
 from dmp_fhir.policy.allow import Allowed, Everything, Nobody, Only
 from dmp_fhir.policy.engine import decide
-from dmp_fhir.policy.facts import depositor
+from dmp_fhir.policy.facts import DELETED, depositor
 from dmp_fhir.policy.relation import PATIENT_SIDE, Caller, Relation
+from dmp_fhir.policy.rules.base import DocumentRule
 from dmp_fhir.policy.rules.masks import AUTHORED_BY_CALLER, DELETED_FOR_ALL, MASKS
 from dmp_fhir.policy.second_look import SecondLook
 from dmp_fhir.policy.settings import DEFAULT_SETTINGS, PolicySettings
@@ -133,11 +134,32 @@ def _documents(rights: SecondLook, scope: Scope, *, even_deleted: bool = False) 
     visible: Sql = False
     if rights.may_look:
         # The flags of masks are read before the lists of the matrix: the order only matters for speed.
-        visible = join(" AND ", (negated(rule.when.clause(rights.caller, scope)) for rule in reversed(MASKS)))
+        visible = join(" AND ", (_shown(rules, unless, rights.caller, scope) for unless, rules in _by_exemption()))
     if rights.may_find:
         visible = join(" OR ", (visible, AUTHORED_BY_CALLER.clause(rights.caller, scope)))
     exists = True if even_deleted else negated(DELETED_FOR_ALL.when.clause(rights.caller, scope))
     return join(" AND ", (exists, visible))
+
+
+def _by_exemption() -> list[tuple[Condition | None, list[DocumentRule]]]:
+    """The rules that hide, together when the same documents escape them."""
+    found: list[tuple[Condition | None, list[DocumentRule]]] = []
+    for rule in reversed(MASKS):
+        for unless, rules in found:
+            if unless is rule.unless:
+                rules.append(rule)
+                break
+        else:
+            found.append((rule.unless, [rule]))
+    return found
+
+
+def _shown(rules: list[DocumentRule], unless: Condition | None, caller: Caller, scope: Scope) -> Sql:
+    """What none of the rules hides, or what escapes them all (as its author: AR-59)."""
+    shown = join(" AND ", (negated(rule.when.clause(caller, scope)) for rule in rules))
+    if unless is None or shown is True or not caller.standing.may_be_author:
+        return shown
+    return join(" OR ", (shown, unless.clause(caller, scope)))
 
 
 def _lists(
@@ -172,7 +194,7 @@ def _lists(
         f" AND {scope.alias}.depositor_id = {scope.bind('depositor_id', identifier)}"
     )
     empty: Sql = f"NOT EXISTS (SELECT 1 {entries})" if rights.may_look else False
-    alive = f"{scope.alias}.status <> {scope.bind('list_deleted', 'entered-in-error')}"
+    alive = f"{scope.alias}.status <> '{DELETED}'"
     return join(" AND ", (alive, join(" OR ", (seen, empty, f"({own})"))))
 
 

@@ -35,11 +35,13 @@ class Relation(StrEnum):
 
 PERMITS = frozenset({Relation.PERMIT_PERSON, Relation.PERMIT_STRUCTURE, Relation.PERMIT_TEAM})
 EMERGENCIES = frozenset({Relation.BREAK_GLASS, Relation.CENTRE_15})
-_PERMIT_KINDS = (
-    ("Practitioner", Relation.PERMIT_PERSON),
-    ("Organization", Relation.PERMIT_STRUCTURE),
-    ("CareTeam", Relation.PERMIT_TEAM),
-)
+_PERMIT_KINDS = {
+    "Practitioner": Relation.PERMIT_PERSON,
+    "Organization": Relation.PERMIT_STRUCTURE,
+    "CareTeam": Relation.PERMIT_TEAM,
+}
+# The one that is named when several cover the caller.
+_NARROWEST = (Relation.PERMIT_PERSON, Relation.PERMIT_STRUCTURE, Relation.PERMIT_TEAM)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,15 +80,17 @@ def valid_permit(context: AccessContext, standing: Standing, now_ms: int) -> Rel
     (AR-89) only by one given to themselves.
     """
     individual_only = context.actor_category == "PS_ROLE" or context.practice_context in INDIVIDUAL_CONTEXTS
-    for kind, relation in _PERMIT_KINDS[:1] if individual_only else _PERMIT_KINDS:
-        for permit in standing.permits:
-            if (
-                permit.kind == kind
-                and permit.start_ms <= now_ms < permit.end_ms
-                and permit.names(context.actor_id, context.structure)
-            ):
+    found: set[Relation] = set()
+    for permit in standing.permits:
+        if permit.names(context.actor_id, context.structure) and permit.start_ms <= now_ms < permit.end_ms:
+            relation = _PERMIT_KINDS.get(permit.kind)
+            if relation is Relation.PERMIT_PERSON:
                 return relation
-    return None
+            if relation is not None:
+                found.add(relation)
+    if individual_only:
+        return None
+    return next((relation for relation in _NARROWEST if relation in found), None)
 
 
 def had_permit(context: AccessContext, standing: Standing, now_ms: int) -> bool:

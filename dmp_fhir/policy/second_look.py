@@ -83,7 +83,9 @@ class SecondLook:
     def hidden_by(self, document: DocumentFacts) -> DocumentRule | None:
         """The first rule that hides the document."""
         for rule, when in self._hiding:
-            if when is True or (when is not False and when.holds(self.caller, document)):
+            if (when is True or (when is not False and when.holds(self.caller, document))) and not (
+                rule.unless and rule.unless.holds(self.caller, document)
+            ):
                 return rule
         return None
 

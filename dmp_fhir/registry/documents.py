@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dmp_fhir.canonicals import EXT_IS_ARCHIVED, URI
-from dmp_fhir.policy.facts import DocumentFacts
+from dmp_fhir.policy.facts import DocumentFacts, author_key
 from dmp_fhir.registry.shelves import put_new, put_next
 from dmp_fhir.registry.versions import Found, version_of
 from dmp_fhir.store.database import Reader, Transaction
@@ -91,14 +91,16 @@ def insert_document(
     tx: Transaction, record_id: str, tree: Tree, instant: int, authors: Iterable[Author], submission_set_id: str
 ) -> Found:
     """Store version 1 of a document whose tree already has its id."""
+    named = list(dict.fromkeys(authors))
     tx.insert_many(
         "document_author",
         [
             {"record_id": record_id, "document_id": tree["id"], "kind": kind, "identifier": identifier}
-            for kind, identifier in dict.fromkeys(authors)
+            for kind, identifier in named
         ],
     )
-    return put_new(tx, record_id, with_new_entry_uuid(tree), instant, {"submission_set_id": submission_set_id})
+    more = {"submission_set_id": submission_set_id, "author_key": author_key(named)}
+    return put_new(tx, record_id, with_new_entry_uuid(tree), instant, more)
 
 
 def amend_document(

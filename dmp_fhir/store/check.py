@@ -52,6 +52,22 @@ _RULES = {
         SELECT a.record_id, 'DocumentReference', a.document_id FROM document_author a
         WHERE NOT EXISTS (SELECT 1 FROM document d WHERE d.record_id = a.record_id AND d.id = a.document_id)
     """,
+    "an author that the key of the document does not name": """
+        SELECT a.record_id, 'DocumentReference', a.document_id FROM document_author a
+        JOIN document d ON d.record_id = a.record_id AND d.id = a.document_id
+        WHERE (a.kind = 'person' OR (a.kind = 'structure' AND NOT EXISTS (SELECT 1 FROM document_author b
+            WHERE b.record_id = a.record_id AND b.document_id = a.document_id AND b.kind = 'person')))
+        AND d.author_key <> a.kind || ':' || REPLACE(a.identifier, '|', '%7C')
+        AND REPLACE(d.author_key, '|' || a.kind || ':' || REPLACE(a.identifier, '|', '%7C') || '|', '') = d.author_key
+    """,
+    "a key of authors that names others than the authors": """
+        SELECT d.record_id, 'DocumentReference', d.id FROM document d WHERE d.author_key <> ''
+        AND CASE WHEN d.author_key < '|' THEN 1
+            ELSE LENGTH(d.author_key) - LENGTH(REPLACE(d.author_key, '|', '')) - 1 END > COALESCE((SELECT
+            CASE WHEN MIN(a.kind) = 'person' THEN SUM(CASE a.kind WHEN 'person' THEN 1 ELSE 0 END) ELSE SUM(1) END
+            FROM document_author a WHERE a.record_id = d.record_id AND a.document_id = d.id
+            AND a.kind IN ('person', 'structure')), 0)
+    """,
     "an entry of a list that does not exist": """
         SELECT e.record_id, 'List', e.list_id FROM list_entry e
         WHERE NOT EXISTS (SELECT 1 FROM document_list l WHERE l.record_id = e.record_id AND l.id = e.list_id)

@@ -26,6 +26,7 @@ from sqlalchemy import (
     Text,
     and_,
     false,
+    text,
 )
 from sqlalchemy.schema import SchemaItem
 
@@ -56,6 +57,11 @@ def _owned_by_record(name: str, *columns: SchemaItem, key: tuple[str, ...] = ("r
         PrimaryKeyConstraint(*key),
         sqlite_with_rowid=False,
     )
+
+
+def _index_of_some(which: str, name: str, *columns: Column) -> Index:
+    """An index of the rows for which `which` is true; used by queries that say the same without parameters."""
+    return Index(name, *columns, sqlite_where=text(which), postgresql_where=text(which))
 
 
 # --- records ---------------------------------------------------------------------------------------------------------
@@ -162,6 +168,9 @@ document = _owned_by_record(
         nullable=False,
         server_default=false(),
     ),
+    # Who counts as author for a professional (policy/facts.py, author_key), so that the predicate of every search need
+    # not look into document_author.
+    Column("author_key", Text, nullable=False, server_default=text("''")),
     CheckConstraint("status IN ('current', 'superseded', 'entered-in-error')", name="document_status"),
 )
 Index("document_by_change", document.c.record_id, document.c.last_updated)
@@ -344,6 +353,8 @@ party = _owned_by_record(
 
 # --- values that searches look for, many per resource ----------------------------------------------------------------
 
+# What a resource is found by lies together: a publish touches few pages. In a record a search looks at each candidate;
+# identifiers, and the directory, have an index by value.
 search_token = _owned_by_record(
     "search_token",
     Column("resource_type", String(32), nullable=False),
@@ -351,9 +362,18 @@ search_token = _owned_by_record(
     _text("code"),
     _text("system"),
     Column("resource_id", String(64), nullable=False),
-    key=("record_id", "resource_type", "parameter", "code", "system", "resource_id"),
+    key=("record_id", "resource_id", "resource_type", "parameter", "code", "system"),
 )
-Index("search_token_by_resource", search_token.c.record_id, search_token.c.resource_id)
+_index_of_some(
+    "parameter = 'identifier'",
+    "search_token_by_identifier",
+    *(search_token.c[name] for name in ("record_id", "resource_type", "code", "system", "resource_id")),
+)
+_index_of_some(
+    "record_id = ''",
+    "search_token_in_directory",
+    *(search_token.c[name] for name in ("resource_type", "parameter", "code", "system", "resource_id")),
+)
 
 search_text = _owned_by_record(
     "search_text",
@@ -362,9 +382,13 @@ search_text = _owned_by_record(
     _text("folded"),
     _text("exact"),
     Column("resource_id", String(64), nullable=False),
-    key=("record_id", "resource_type", "parameter", "folded", "exact", "resource_id"),
+    key=("record_id", "resource_id", "resource_type", "parameter", "folded", "exact"),
 )
-Index("search_text_by_resource", search_text.c.record_id, search_text.c.resource_id)
+_index_of_some(
+    "record_id = ''",
+    "search_text_in_directory",
+    *(search_text.c[name] for name in ("resource_type", "parameter", "folded", "exact", "resource_id")),
+)
 
 # A reference by literal target, by identifier, or both; absent parts are empty strings.
 search_reference = _owned_by_record(
@@ -378,16 +402,23 @@ search_reference = _owned_by_record(
     Column("resource_id", String(64), nullable=False),
     key=(
         "record_id",
+        "resource_id",
         "resource_type",
         "parameter",
         "target_id",
         "target_type",
         "identifier_value",
         "identifier_system",
-        "resource_id",
     ),
 )
-Index("search_reference_by_resource", search_reference.c.record_id, search_reference.c.resource_id)
+_index_of_some(
+    "record_id = ''",
+    "search_reference_in_directory",
+    *(
+        search_reference.c[name]
+        for name in ("resource_type", "parameter", "target_id", "identifier_value", "resource_id")
+    ),
+)
 
 # --- the trace -------------------------------------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ from random import Random
 from typing import Any
 
 from dmp_fhir.identity.context import AccessContext
-from dmp_fhir.policy.facts import DocumentFacts
+from dmp_fhir.policy.facts import DocumentFacts, author_key
 from dmp_fhir.policy.matrix import packaged
 from dmp_fhir.store.database import Transaction
 
@@ -19,8 +19,9 @@ NOW = 1_790_000_000_000
 HOUR, DAY = 3_600_000, 86_400_000
 SYSTEM = "urn:oid:1.2.250.1.213.1.4.10"
 MATRICULES = ("274036912390153", "172113523890227")
-PERSONS = tuple(f"8997000001{n:02}" for n in range(5))
+PERSONS = tuple(f"8997000001{n:02}" for n in range(6))
 STRUCTURES = tuple(f"19900000{n:02}" for n in range(3))
+AUTHORS = {"person": PERSONS[:4], "structure": STRUCTURES[:1]}
 PEOPLE = ("269085935090740", "198073306390414")
 TEAMS = ("team-1", "team-2")
 TYPES = (*sorted({code for _, codes in packaged().classes.values() for code in codes}), "unknown-type")
@@ -159,8 +160,8 @@ def _documents(tx: Transaction, random: Random, record: str, matricule: str, cou
         flags = {flag: random.random() < 0.25 for flag in FLAGS}
         age = random.choice((HOUR, 27 * DAY, 30 * DAY, 31 * DAY, 31 * DAY - 1, 31 * DAY + 1, 32 * DAY, 400 * DAY))
         named: dict[str, set[str]] = {"person": set(), "structure": set(), "patient": set(), "system": set()}
-        pools = {"person": PERSONS, "structure": STRUCTURES, "patient": (matricule, *PEOPLE), "system": ("am",)}
-        for _ in range(random.choice((0, 1, 1, 1, 2))):
+        pools = {**AUTHORS, "patient": (matricule, *PEOPLE), "system": ("am",)}
+        for _ in range(random.choice((0, 1, 1, 1, 2, 3))):
             kind = random.choice(("person", "person", "person", "structure", "structure", "patient", "system"))
             named[kind].add(random.choice(pools[kind]))
         status = random.choice(("current",) * 6 + ("superseded", "entered-in-error"))
@@ -180,6 +181,7 @@ def _documents(tx: Transaction, random: Random, record: str, matricule: str, cou
             type_unknown=not known,
         )
         facts[name] = document
+        names = [(kind, each) for kind, found in named.items() for each in sorted(found)]
         rows.append(
             {
                 "record_id": record,
@@ -192,13 +194,12 @@ def _documents(tx: Transaction, random: Random, record: str, matricule: str, cou
                 "type_system": document.type_system,
                 "type_code": document.type_code,
                 "type_unknown": document.type_unknown,
+                "author_key": author_key(names),
                 **flags,
             }
         )
         authors += [
-            {"record_id": record, "document_id": name, "kind": kind, "identifier": each}
-            for kind, names in named.items()
-            for each in names
+            {"record_id": record, "document_id": name, "kind": kind, "identifier": each} for kind, each in names
         ]
     tx.insert_many("document", rows)
     tx.insert_many("document_author", authors)

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from dmp_fhir.policy.actions import Action
 from dmp_fhir.policy.engine import decide
+from dmp_fhir.policy.facts import author_key
 from dmp_fhir.policy.predicate import audit_predicate, consent_predicate, document_predicate, list_predicate
 from dmp_fhir.policy.standing import Permit
 from dmp_fhir.store.database import Database
@@ -51,17 +52,13 @@ def store(database: Database) -> dict[str, object]:
                 "type_code": document.type_code,
             }
             row |= {flag: label in document.labels for flag, label in zip(_FLAGS, _LABELS, strict=True)}
-            tx.insert("document", row)
-            for kind, names in (
-                ("person", document.author_persons),
-                ("structure", document.author_structures),
-                ("patient", document.author_patients),
-            ):
-                for name in names:
-                    tx.insert(
-                        "document_author",
-                        {"record_id": "record", "document_id": number, "kind": kind, "identifier": name},
-                    )
+            authors = [(kind, name) for kind in ("person", "structure", "patient") for name in document.authors(kind)]
+            tx.insert("document", row | {"author_key": author_key(authors)})
+            for kind, name in authors:
+                tx.insert(
+                    "document_author",
+                    {"record_id": "record", "document_id": number, "kind": kind, "identifier": name},
+                )
     return facts
 
 

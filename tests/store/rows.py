@@ -93,6 +93,15 @@ def whole_document(tx: Transaction, record_id: str, document_id: str, content: b
     tx.insert("payload", payload(record_id, f"b-{document_id}", document_id, content, digest))
 
 
+def authored(tx: Transaction, record_id: str, document_id: str) -> None:
+    """Two persons and their structure sign a document."""
+    for kind, name in (("person", "899700000112"), ("person", "899700000120"), ("structure", "1990000010")):
+        row = {"record_id": record_id, "document_id": document_id, "kind": kind, "identifier": name}
+        tx.insert("document_author", row)
+    key = {"key": "|person:899700000112|person:899700000120|", "id": document_id}
+    tx.execute("UPDATE document SET author_key = :key WHERE id = :id", key)
+
+
 def whole_record(tx: Transaction, record_id: str) -> None:
     tx.insert("record", record(record_id))
     tx.insert("resource_home", home(record_id, "Patient", record_id))

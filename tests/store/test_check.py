@@ -23,6 +23,7 @@ def sound(database: Database, payloads: PayloadStore, monkeypatch: pytest.Monkey
             record_id, content = f"r{number}", b"content %d" % (number // 2)
             rows.whole_record(tx, record_id)
             rows.whole_document(tx, record_id, f"d{number}", content, payloads.put(content))
+            rows.authored(tx, record_id, f"d{number}")
         tx.execute("UPDATE document SET version = 2 WHERE id = 'd1'")
         tx.insert("resource_version", rows.version("r1", "DocumentReference", "d1", 2))
     return database
@@ -55,6 +56,11 @@ def damage(**values: Any) -> rows.Row:
             ),
             "author of a document that does not exist",
         ),
+        (
+            lambda tx: tx.execute("DELETE FROM document_author WHERE document_id = 'd3' AND kind = 'person'"),
+            "names others than the authors",
+        ),
+        (lambda tx: tx.execute("UPDATE document SET author_key = 'person:8' WHERE id = 'd3'"), "does not name"),
         (
             lambda tx: tx.insert(
                 "list_entry", damage(record_id="r1", list_id="x", position=0, target_type="y", target_id="z")
@@ -95,6 +101,8 @@ def test_a_hole_made_behind_the_guards(sound: Database, payloads: PayloadStore) 
     schema.downgrade(sound.url, "0001")
     with sound.transaction() as tx:
         tx.execute("DELETE FROM resource_version WHERE resource_id = 'd1' AND version = 1")
+    sound.close()
+    schema.upgrade(sound.url)
     assert any("version numbers are not 1 to n" in line for line in check(sound, payloads))
 
 

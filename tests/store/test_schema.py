@@ -83,6 +83,11 @@ def test_migrations_make_the_tables_the_program_knows(database_url: str) -> None
 
 def test_down_and_up_one_step_keeps_every_row(database_url: str) -> None:
     populate(database_url)
+    database = Database.open(database_url)
+    with database.transaction() as tx:
+        for number in range(0, 20, 2):
+            rows.authored(tx, f"r{number}", f"d{number}")
+    database.close()
     before = contents(database_url)
     assert len(before["document"]) == 20
     schema.downgrade(database_url, "-1")

@@ -5,15 +5,11 @@ AR-13, AR-14, AR-61, AR-64, AR-65, AR-67, AR-90, AR-97, AR-98. First match of a 
 from __future__ import annotations
 
 from dmp_fhir.policy.actions import MASKING, Action
-from dmp_fhir.policy.relation import PATIENT_SIDE, PERMITS, PROFESSIONALS, Relation, relation_of
+from dmp_fhir.policy.relation import PATIENT_SIDE, PERMITS, PROFESSIONALS, Relation
 from dmp_fhir.policy.rules.base import Asked, Effect, Rule
 
 _LASTING = PERMITS | {Relation.TREATING_PHYSICIAN}
 _PATIENT = frozenset({Relation.SELF, Relation.REPRESENTATIVE})
-
-
-def _relation(asked: Asked) -> Relation | None:
-    return relation_of(asked.context, asked.standing, asked.now_ms)
 
 
 def _in_directory(asked: Asked) -> bool:
@@ -35,7 +31,7 @@ AROUND = (
         "Le test d'existence est ouvert aux professionnels, structures et systèmes, et à chacun pour son dossier.",
         "The existence test is open to professionals, structures and systems, and to anyone for their own record.",
         {Action.DMP_EXISTS},
-        lambda asked: asked.context.actor_category not in PATIENT_SIDE or _relation(asked) is not None,
+        lambda asked: asked.context.actor_category not in PATIENT_SIDE or asked.relation is not None,
     ),
     _permit(
         "AR-13",
@@ -67,7 +63,7 @@ AROUND = (
         "Les proches et l'équipe de soins sont tenus par l'exploitant, le patient ou son représentant.",
         "The people around a patient and the care team are kept by the operator, the patient or their representative.",
         {Action.PARTY_READ, Action.PARTY_WRITE},
-        lambda asked: asked.context.actor_category == "SUPPORT" or _relation(asked) in _PATIENT,
+        lambda asked: asked.context.actor_category == "SUPPORT" or asked.relation in _PATIENT,
     ),
     _permit(
         "AR-97",
@@ -75,7 +71,7 @@ AROUND = (
         "Le titulaire, son représentant et le médecin traitant voient les décisions du patient et tout l'historique.",
         "The holder, their representative and the treating physician see all decisions and the whole history.",
         {Action.CONSENT_READ, Action.AUDIT_READ_FULL, Action.AUDIT_READ_OWN},
-        lambda asked: _relation(asked) in _PATIENT | {Relation.TREATING_PHYSICIAN},
+        lambda asked: asked.relation in _PATIENT | {Relation.TREATING_PHYSICIAN},
         "AR-37",
     ),
     _permit(

@@ -10,6 +10,7 @@ from dmp_fhir.identity.context import AccessContext
 from dmp_fhir.policy.actions import Action
 from dmp_fhir.policy.algebra import Condition
 from dmp_fhir.policy.facts import ConsentTarget, DocumentFacts
+from dmp_fhir.policy.relation import Caller, Relation, relation_of
 from dmp_fhir.policy.settings import DEFAULT_SETTINGS, PolicySettings
 from dmp_fhir.policy.standing import Standing
 
@@ -21,7 +22,7 @@ class Effect(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One question put to the policy."""
+    """One question put to the policy; `relation` is what links the caller to the record, emergencies aside."""
 
     context: AccessContext
     action: Action
@@ -30,6 +31,11 @@ class Asked:
     document: DocumentFacts | None = None
     target: ConsentTarget | None = None
     settings: PolicySettings = field(default=DEFAULT_SETTINGS)
+    relation: Relation | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        # Once for the question: most stages look at it.
+        object.__setattr__(self, "relation", relation_of(self.context, self.standing, self.now_ms))
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +65,10 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class DocumentRule:
-    """A rule that refuses a document to somebody who may look into the record: absent from lists, 404 when read."""
+    """A rule that refuses a document to somebody who may look into the record: absent from lists, 404 when read.
+
+    It hides the documents of `when`, but for those of `unless`.
+    """
 
     id: str
     source: str
@@ -69,15 +78,20 @@ class DocumentRule:
     reason: str
     also: tuple[str, ...] = ()
     effect: Effect = Effect.DENY
+    unless: Condition | None = None
 
     @property
     def ids(self) -> tuple[str, ...]:
         return (self.id, *self.also)
 
+    def hides(self, caller: Caller, document: DocumentFacts) -> bool:
+        return self.when.holds(caller, document) and not (self.unless and self.unless.holds(caller, document))
+
 
 def first(rules: tuple[Rule, ...], asked: Asked) -> Rule | None:
     """The first rule of a stage that applies."""
+    action = asked.action
     for rule in rules:
-        if asked.action in rule.actions and rule.when(asked):
+        if action in rule.actions and rule.when(asked):
             return rule
     return None

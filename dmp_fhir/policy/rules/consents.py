@@ -6,7 +6,7 @@ default."""
 from __future__ import annotations
 
 from dmp_fhir.policy.actions import CONSENT_ACTS, Action
-from dmp_fhir.policy.relation import PERMITS, PHYSICIAN, PROFESSIONALS, Relation, is_treating, relation_of
+from dmp_fhir.policy.relation import PERMITS, PHYSICIAN, PROFESSIONALS, Relation, is_treating
 from dmp_fhir.policy.rules.base import Asked, Effect, Rule
 
 MOST_HELPERS = 3
@@ -14,12 +14,8 @@ MOST_FOLLOWED = 5
 _DECIDING = frozenset({Relation.SELF, Relation.REPRESENTATIVE})
 
 
-def _relation(asked: Asked) -> Relation | None:
-    return relation_of(asked.context, asked.standing, asked.now_ms)
-
-
 def _decides(asked: Asked) -> bool:
-    return _relation(asked) in _DECIDING
+    return asked.relation in _DECIDING
 
 
 def _own(asked: Asked) -> bool:
@@ -45,7 +41,7 @@ def _colleague(asked: Asked) -> bool:
     return (
         asked.context.actor_category == "PS"
         and asked.context.purpose == "normal"
-        and _relation(asked) in PERMITS | {Relation.TREATING_PHYSICIAN}
+        and asked.relation in PERMITS | {Relation.TREATING_PHYSICIAN}
         and target is not None
         and target.kind == "AUTORISATION"
         and target.actor_kind == "Practitioner"
@@ -87,7 +83,7 @@ CONSENTS = (
         fr="L'aidant ne gère ni les consentements, ni les blocages, ni la fermeture du dossier.",
         en="The helper manages neither consents, nor blocks, nor the closure of the record.",
         actions=CONSENT_ACTS,
-        when=lambda asked: _relation(asked) is Relation.HELPER,
+        when=lambda asked: asked.relation is Relation.HELPER,
         reason="ACTEUR_NON_HABILITE",
         also=("AR-09",),
     ),

@@ -87,8 +87,8 @@ MASKED_TO_PROFESSIONALS = DocumentRule(
     when=HasLabel(MASK_PROFESSIONALS, "masked_professionals")
     & BY_PROFESSIONAL
     & ~BY_TREATING_PHYSICIAN
-    & ~EMERGENCY_READS_MASKED
-    & ~AUTHORED_BY_CALLER,
+    & ~EMERGENCY_READS_MASKED,
+    unless=AUTHORED_BY_CALLER,
     reason="DOCUMENT_MASQUE",
 )
 HIDDEN_FROM_PATIENT = DocumentRule(
@@ -113,7 +113,8 @@ DENIED_BY_MATRIX = DocumentRule(
     source="CSP R1111-46; arrêté du 26 octobre 2023; D32",
     fr="La matrice d'habilitation n'ouvre pas ce type de document à cette profession.",
     en="The habilitation matrix does not open this type of document to this profession.",
-    when=BY_PROFESSIONAL & ~BY_TREATING_PHYSICIAN & DeniedByMatrix() & ~AUTHORED_BY_CALLER,
+    when=BY_PROFESSIONAL & ~BY_TREATING_PHYSICIAN & DeniedByMatrix(),
+    unless=AUTHORED_BY_CALLER,
     reason="MATRICE",
 )
 

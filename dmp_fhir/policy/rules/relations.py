@@ -10,7 +10,6 @@ from dmp_fhir.policy.relation import (
     PROFESSIONALS,
     Relation,
     had_permit,
-    relation_of,
     represented,
 )
 from dmp_fhir.policy.rules.base import Asked, Effect, Rule
@@ -28,7 +27,7 @@ def _permit(rule: str, source: str, fr: str, en: str, relation: Relation, *also:
         fr=fr,
         en=en,
         actions=frozenset(Action),
-        when=lambda asked: relation_of(asked.context, asked.standing, asked.now_ms) is relation,
+        when=lambda asked: asked.relation is relation,
         also=also,
     )
 
@@ -87,8 +86,7 @@ BY_RELATION: dict[Relation, Rule] = {
 
 
 def _stranger(asked: Asked) -> bool:
-    context = asked.context
-    return context.actor_category in PROFESSIONALS and relation_of(context, asked.standing, asked.now_ms) is None
+    return asked.relation is None and asked.context.actor_category in PROFESSIONALS
 
 
 def _breaks_glass(asked: Asked) -> bool:

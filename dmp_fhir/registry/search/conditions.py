@@ -55,6 +55,7 @@ class Terms:
     changed: str
     predicates: Mapping[str, Predicate]
     texts_of: Callable[[str], list[str]]
+    in_directory: bool
     params: dict[str, Any] = field(default_factory=dict)
 
     def bind(self, value: Any) -> str:
@@ -67,10 +68,19 @@ class Terms:
 
     def indexed(self, table: str, parameter: str, match: str) -> str:
         """The resources that have a row of `parameter` in a search table which `match` (over alias x) accepts."""
-        return (
-            f"{self.alias}.id IN (SELECT x.resource_id FROM {table} x WHERE x.record_id = :record"
-            f" AND x.resource_type = '{self.resource_type}' AND {parameter} AND ({match}))"
-        )
+        by_value = parameter == _is("identifier")
+        return self.having("x", f"{table} x", f"{parameter} AND ({match})", by_value=by_value)
+
+    def having(self, owner: str, tables: str, match: str, *, by_value: bool = False) -> str:
+        """The resources that own a row of the search table with the alias `owner`, found among `tables` by `match`.
+
+        In a record each candidate is looked at in turn: what it is found by lies together. `by_value` goes the other
+        way, by the index of identifiers; the directory always does."""
+        record = "''" if self.in_directory else ":record"
+        rows = f"{tables} WHERE {owner}.record_id = {record} AND {owner}.resource_type = '{self.resource_type}'"
+        if by_value or self.in_directory:
+            return f"{self.alias}.id IN (SELECT {owner}.resource_id FROM {rows} AND {match})"
+        return f"EXISTS (SELECT 1 FROM {rows} AND {owner}.resource_id = {self.alias}.id AND {match})"
 
 
 def condition(criterion: Criterion, terms: Terms) -> str:
@@ -294,23 +304,22 @@ def _chained(criterion: Criterion, terms: Terms) -> str:
         here = terms.indexed("search_text", f"x.parameter IN ({', '.join(names)})", _texts("x", criterion, terms))
         table, match = "search_text", _texts("n", criterion, terms)
     of_type = f" AND f.target_type = {terms.bind(target)}" if target else ""
-    named = (
-        f"SELECT f.resource_id FROM search_reference f JOIN {table} n ON n.record_id IN (:record, '')"
-        f" AND n.resource_id = f.target_id AND n.resource_type = f.target_type AND n.parameter = '{chain}'"
-        f" WHERE f.record_id = :record AND f.resource_type = '{terms.resource_type}' AND f.parameter = '{code}'"
-        f" AND f.target_id <> ''{of_type} AND {match}"
+    named = terms.having(
+        "f",
+        f"search_reference f JOIN {table} n ON n.record_id IN (:record, '')"
+        f" AND n.resource_id = f.target_id AND n.resource_type = f.target_type AND n.parameter = '{chain}'",
+        f"f.parameter = '{code}' AND f.target_id <> ''{of_type} AND {match}",
     )
-    by_role = (
-        "SELECT f.resource_id FROM search_reference f JOIN search_reference o ON o.record_id = ''"
+    by_role = terms.having(
+        "f",
+        "search_reference f JOIN search_reference o ON o.record_id = ''"
         " AND o.resource_type = 'PractitionerRole' AND o.parameter = 'practitioner' AND o.resource_id = f.target_id"
         f" JOIN {table} n ON n.record_id = '' AND n.resource_type = 'Practitioner' AND n.resource_id = o.target_id"
-        f" AND n.parameter = '{chain}' WHERE f.record_id = :record AND f.resource_type = '{terms.resource_type}'"
-        f" AND f.parameter = '{code}' AND f.target_type = 'PractitionerRole'{of_type} AND {match}"
+        f" AND n.parameter = '{chain}'",
+        f"f.parameter = '{code}' AND f.target_type = 'PractitionerRole'{of_type} AND {match}",
     )
-    ways = [here, f"{terms.alias}.id IN ({named})"]
-    if "PractitionerRole" in criterion.parameter.targets and target in (None, "PractitionerRole"):
-        ways.append(f"{terms.alias}.id IN ({by_role})")
-    return _any(ways)
+    roles = "PractitionerRole" in criterion.parameter.targets and target in (None, "PractitionerRole")
+    return _any([here, named, by_role] if roles else [here, named])
 
 
 def _identifier(alias: str, value: ReferenceValue, terms: Terms) -> str:

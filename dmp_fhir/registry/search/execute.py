@@ -21,6 +21,7 @@ from dmp_fhir.registry.search.query import SearchQuery
 from dmp_fhir.registry.versions import Found
 from dmp_fhir.store.bodies import unpack
 from dmp_fhir.store.database import Reader
+from dmp_fhir.store.tables import DIRECTORY
 
 MOST_INCLUDED = 1_000
 MOST_TEXTS = 1_000
@@ -130,7 +131,8 @@ class _Search:
         self.changed = f"{table.alias}.{table.changed}"
         if cursor and query.resource_type != "AuditEvent":
             self.changed = self._changed_by_then()
-        self.terms = Terms(query.resource_type, table.alias, self.changed, scope.predicates, self._texts)
+        in_directory = scope.record_id == DIRECTORY
+        self.terms = Terms(query.resource_type, table.alias, self.changed, scope.predicates, self._texts, in_directory)
         self.where = self._where()
         self.keys = [*self._sort(), (f"{table.alias}.id", self._id_descends())]
 
