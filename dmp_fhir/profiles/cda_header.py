@@ -16,7 +16,7 @@ from typing import NoReturn
 
 from lxml import etree
 
-from dmp_fhir.profiles.primitives import PARIS, date_interval
+from dmp_fhir.profiles.primitives import PARIS, date_interval, is_oid, is_uuid
 
 V3 = "urn:hl7-org:v3"
 DOCUMENT = f"{{{V3}}}ClinicalDocument"
@@ -33,8 +33,6 @@ _ENCODING = re.compile(rb"encoding[ \t\r\n]{0,8}=[ \t\r\n]{0,8}[\"']([A-Za-z0-9.
 _UTF8 = frozenset({"utf-8", "utf8", "us-ascii"})
 # Old producers; read, and told to change.
 _LATIN = frozenset({"iso-8859-1", "iso-8859-15", "windows-1252"})
-_OID = re.compile(r"[0-2](?:\.(?:0|[1-9][0-9]*))+")
-_UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _TIME = re.compile(
     r"([0-9]{4})(?:([0-9]{2})(?:([0-9]{2})(?:([0-9]{2})(?:([0-9]{2})(?:([0-9]{2})(?:\.[0-9]{1,6})?)?)?"
     r"(Z|[+-][0-9]{4})?)?)?)?"
@@ -109,9 +107,9 @@ def key(element: etree._Element) -> str | None:
     root, extension = element.get("root", "").strip(), element.get("extension", "").strip()
     if not root:
         return None
-    if _OID.fullmatch(root):
+    if is_oid(f"urn:oid:{root}"):
         root = f"urn:oid:{root}"
-    elif _UUID.fullmatch(root):
+    elif is_uuid(f"urn:uuid:{root.lower()}"):
         root = f"urn:uuid:{root.lower()}"
     return f"{root}|{extension}" if extension else root
 
