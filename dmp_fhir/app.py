@@ -11,8 +11,7 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
 
-from dmp_fhir.http import errors
-from dmp_fhir.http.fhir import blueprint
+from dmp_fhir.http import fhir
 from dmp_fhir.identity.issuers import TrustedIssuer, trusted_issuers
 from dmp_fhir.identity.sandbox import Sandbox
 from dmp_fhir.identity.tokens import TokenVerifier
@@ -45,10 +44,10 @@ def create_app(settings: Settings | None = None, clock: Clock = system_clock) ->
     app.url_map.merge_slashes = False
     app.url_map.strict_slashes = False
     app.url_map.redirect_defaults = False
-    app.extensions["dmp_fhir"] = build_services(settings, clock)
-    app.register_blueprint(blueprint, url_prefix="/fhir")
-    errors.register(app)
-    app.wsgi_app = _in_turn(app.wsgi_app, app.extensions["dmp_fhir"].database.turns)  # type: ignore[method-assign]
+    services = app.extensions["dmp_fhir"] = build_services(settings, clock)
+    fhir.register(app)
+    answering = fhir.reads_around(app.wsgi_app, services)
+    app.wsgi_app = _in_turn(answering, services.database.turns)  # type: ignore[method-assign, assignment]
     return app
 
 

@@ -6,14 +6,14 @@ import logging
 import traceback
 import uuid
 
-from flask import Flask
-from flask import Response as HttpResponse
 from werkzeug.exceptions import HTTPException
+from werkzeug.wrappers import Request as HttpRequest
 
-from dmp_fhir.http.fhir import answer_format, request_id, services
-from dmp_fhir.http.rendering import render
+from dmp_fhir.http.endpoint import answer_format, request_id
+from dmp_fhir.http.rendering import Rendered, render
 from dmp_fhir.interactions.messages import Response
 from dmp_fhir.outcome import error, operation_outcome
+from dmp_fhir.settings import Settings
 from dmp_fhir.store.database import StoreUnavailable
 
 logger = logging.getLogger("dmp_fhir")
@@ -25,19 +25,23 @@ _TEXTS = {
 }
 
 
-def register(app: Flask) -> None:
-    app.register_error_handler(HTTPException, _http_fault)
-    app.register_error_handler(StoreUnavailable, _unavailable)
-    app.register_error_handler(Exception, _own_fault)
+def answer_fault(fault: Exception, request: HttpRequest, settings: Settings) -> Rendered:
+    """The answer to a request on which this was raised."""
+    match fault:
+        case HTTPException():
+            response = _http_fault(fault)
+        case StoreUnavailable():
+            response = _unavailable(fault)
+        case _:
+            response = _own_fault(fault)
+    return render(response, answer_format(request), settings, request_id(request))
 
 
-def _outcome(status: int, code: str, fr: str, en: str, headers: list[tuple[str, str]] | None = None) -> HttpResponse:
-    tree = operation_outcome([error(code, fr, en)])
-    response = Response(status, tree=tree, headers=headers or [])
-    return render(response, answer_format(), services().settings, request_id())
+def _outcome(status: int, code: str, fr: str, en: str, headers: list[tuple[str, str]] | None = None) -> Response:
+    return Response(status, tree=operation_outcome([error(code, fr, en)]), headers=headers or [])
 
 
-def _http_fault(fault: HTTPException) -> HttpResponse:
+def _http_fault(fault: HTTPException) -> Response:
     status = fault.code or 500
     code, fr, en = _TEXTS.get(status, ("invalid", "La requête n'est pas recevable.", "The request can't be accepted."))
     allowed = getattr(fault, "valid_methods", None)
@@ -45,7 +49,7 @@ def _http_fault(fault: HTTPException) -> HttpResponse:
     return _outcome(status, code, fr, en, headers)
 
 
-def _unavailable(fault: StoreUnavailable) -> HttpResponse:
+def _unavailable(fault: StoreUnavailable) -> Response:
     """No trace, no service (D30)."""
     logger.error("store unavailable: %s", type(fault).__name__)
     return _outcome(
@@ -57,7 +61,7 @@ def _unavailable(fault: StoreUnavailable) -> HttpResponse:
     )
 
 
-def _own_fault(fault: Exception) -> HttpResponse:
+def _own_fault(fault: Exception) -> Response:
     """Our fault: a number for the client, the place for us, values for nobody (TF-152)."""
     number = uuid.uuid4().hex[:12]
     frames = " < ".join(

@@ -1,38 +1,25 @@
-"""The FHIR endpoint: from bytes and headers to an exchange, from an answer to bytes and headers.
+"""The FHIR endpoint in Flask, whatever the method; and around Flask for what is asked most.
 
-https://hl7.org/fhir/R4/http.html
+Both ways lead to the same `answer` (endpoint.py): Flask adds a fifth to the cost of a read, and nothing to its meaning.
 """
 
 from __future__ import annotations
 
-import re
-import uuid
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Iterable
+from http.client import responses
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-from flask import Blueprint, current_app, request
-from flask import Response as HttpResponse
+from flask import Blueprint, Flask, current_app, request
 from flask.blueprints import BlueprintSetupState
-from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.routing import BaseConverter
+from werkzeug.wrappers import Request as HttpRequest
+from werkzeug.wrappers import Response as HttpResponse
 
-from dmp_fhir.audit import log
-from dmp_fhir.audit.acts import Act
-from dmp_fhir.http.rendering import render
-from dmp_fhir.identity.context import AccessContext
-from dmp_fhir.interactions.addresses import address_of
-from dmp_fhir.interactions.capabilities import capability_statement
-from dmp_fhir.interactions.dispatch import handle, refusal_response
-from dmp_fhir.interactions.gate import trace_refusal
-from dmp_fhir.interactions.messages import Request, Response
-from dmp_fhir.interactions.routes import PAYLOADS, act_of, check_route
-from dmp_fhir.interactions.services import Exchange, Services
-from dmp_fhir.outcome import Refused, not_found, refuse
-from dmp_fhir.wire.json import parse_json
-from dmp_fhir.wire.limits import Limits
-from dmp_fhir.wire.negotiation import Format, body_format, check_encoding, preferences, response_format
-from dmp_fhir.wire.queries import MOST_PAIRS, query_pairs
-from dmp_fhir.wire.xml import parse_xml
+from dmp_fhir.http.endpoint import answer
+from dmp_fhir.http.errors import answer_fault
+from dmp_fhir.interactions.services import Services
+
+PREFIX = "/fhir"
 
 
 class _Rest(BaseConverter):
@@ -43,7 +30,7 @@ class _Rest(BaseConverter):
 
 
 def _open_to_all_methods(state: BlueprintSetupState) -> None:
-    """What a method means is said below, with a trace, not by the router (TF-116)."""
+    """What a method means is said by the endpoint, with a trace, not by the router (TF-116)."""
     for rule in state.app.url_map.iter_rules():
         if rule.endpoint.startswith(f"{state.name}."):
             rule.methods = None
@@ -52,225 +39,46 @@ def _open_to_all_methods(state: BlueprintSetupState) -> None:
 blueprint = Blueprint("fhir", __name__)
 blueprint.record(lambda state: state.app.url_map.converters.update(rest=_Rest))
 
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
-_FORM = "application/x-www-form-urlencoded"
-
 
 def services() -> Services:
     return current_app.extensions["dmp_fhir"]
 
 
-@blueprint.route("/metadata")
-def metadata() -> HttpResponse:
-    """Open to anybody: https://hl7.org/fhir/R4/http.html#capabilities"""
-    return _answer(_capabilities)
-
-
-def _capabilities() -> Response:
-    if _method() not in ("GET", "HEAD"):
-        refuse(
-            405,
-            "not-supported",
-            "metadata se lit seulement (GET).",
-            "metadata is only read (GET).",
-            headers=(("Allow", "GET, HEAD"),),
-            rule="TF-116",
-        )
-    _require_format(Request("GET"))
-    return Response(200, tree=capability_statement(services().settings))
-
-
 @blueprint.route("", defaults={"path": ""})
 @blueprint.route("/<rest:path>")
 def fhir(path: str) -> HttpResponse:
-    return _answer(lambda: _handle(path))
+    return answer(request, services(), path).http
 
 
 blueprint.record(_open_to_all_methods)
 
 
-def _answer(work: Callable[[], Response]) -> HttpResponse:
-    """Run, and render in the format asked for; a refusal before the dispatcher is rendered too."""
-    try:
-        response = work()
-    except Refused as refused:
-        response = refusal_response(refused.refusal)
-    return render(response, answer_format(), services().settings, request_id())
+def register(app: Flask) -> None:
+    """Serve the endpoint, and answer whatever no route answers."""
+    app.register_blueprint(blueprint, url_prefix=PREFIX)
+    app.register_error_handler(Exception, lambda fault: answer_fault(fault, request, services().settings).http)
 
 
-def answer_format() -> Format:
-    """The format of the answer; JSON when what is asked for can't be had."""
-    try:
-        return response_format(request.args.get("_format"), request.headers.get("Accept"))
-    except Refused:
-        return Format.JSON
+def reads_around(application: WSGIApplication, services: Services) -> WSGIApplication:
+    """Reads and searches by GET answered without Flask, everything else by `application`."""
+    below = f"{PREFIX}/"
+
+    def respond(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        path = environ["PATH_INFO"]
+        if environ["REQUEST_METHOD"] != "GET" or environ.get("SCRIPT_NAME") or not path.startswith(below):
+            return application(environ, start_response)
+        asked = HttpRequest(environ)
+        try:
+            rendered = answer(asked, services, asked.path.removeprefix(below))
+        except Exception as fault:
+            rendered = answer_fault(fault, asked, services.settings)
+        if rendered.status != 200:
+            # Some answers have no body, others lose headers with it: that is known elsewhere.
+            return rendered.http(environ, start_response)
+        start_response(_OK, [*rendered.headers, ("Content-Length", str(len(rendered.body)))])
+        return [rendered.body]
+
+    return respond
 
 
-def _require_format(asked: Request) -> None:
-    """406 when the answer can't be given as asked; documents answer in their own type (ITI-68)."""
-    if asked.id is None or asked.resource_type not in PAYLOADS:
-        response_format(request.args.get("_format"), request.headers.get("Accept"))
-
-
-def _method() -> str:
-    """The method as sent: `get` is not GET (RFC 9110 section 9.1)."""
-    return request.environ["REQUEST_METHOD"]
-
-
-def request_id() -> str:
-    """The client's X-Request-Id when it is harmless, else one of ours; the same during one request."""
-    if "dmp_fhir.request_id" not in request.environ:
-        given = request.headers.get("X-Request-Id", "")
-        request.environ["dmp_fhir.request_id"] = given if _REQUEST_ID.fullmatch(given) else str(uuid.uuid4())
-    return request.environ["dmp_fhir.request_id"]
-
-
-# --- in -------------------------------------------------------------------------------------------
-
-
-def _handle(path: str) -> Response:
-    """Who asks comes first: without a token nothing is said about any address (TF-002). What is refused before the
-    dispatcher is traced here."""
-    asked, fault = Request(_method(), query=request.query_string), None
-    try:
-        asked = _address(path)
-    except Refused as refused:
-        fault = refused
-    exchange = Exchange(services(), _identify(asked), asked, request_id())
-    try:
-        if fault:
-            raise fault
-        if asked.operation != "bundle":
-            check_route(asked)
-        _require_format(asked)
-        exchange = exchange.asking(_with_body(asked))
-    except Refused as refused:
-        trace_refusal(exchange, *act_of(asked), refused.refusal)
-        raise
-    return handle(exchange)
-
-
-def _identify(asked: Request) -> AccessContext:
-    """Who asks; a refused token is traced without an actor (TF-162)."""
-    authorizations = request.headers.getlist("Authorization")
-    try:
-        context = services().verifier.verify(", ".join(authorizations) if authorizations else None)
-    except Refused as refused:
-        interaction, action = act_of(asked)
-        act = Act(
-            interaction,
-            action,
-            outcome="4",
-            reason=refused.refusal.issues[0].code,
-            request_id=request_id(),
-            status=refused.refusal.status,
-        )
-        part = services()
-        part.traces.keep(log.rows_of([act], None, part.clock()))
-        raise
-    return replace(context, origin=request.remote_addr)
-
-
-def _address(path: str) -> Request:
-    """The address, one meaning only (TF-115): Type, Type/id, Type/_search, Type/id/_history,
-    Type/id/_history/version."""
-    headers = request.headers
-    prefer = preferences(headers.get("Prefer"))
-    handling = "handling=" in (headers.get("Prefer") or "")
-    asked = Request(
-        method=_method(),
-        accept=headers.get("Accept", ""),
-        if_match=headers.get("If-Match"),
-        if_none_match=headers.get("If-None-Match"),
-        if_modified_since=headers.get("If-Modified-Since"),
-        if_unmodified_since=headers.get("If-Unmodified-Since"),
-        if_none_exist=headers.get("If-None-Exist"),
-        prefer_return=prefer.returns,
-        lenient=prefer.lenient if handling else None,
-        content_type=headers.get("Content-Type", ""),
-        query=request.query_string,
-    )
-    if not path:
-        return _root(asked)
-    address = address_of(path)
-    if address is None:
-        not_found()
-    return replace(asked, parameters=_pairs(request.query_string), **address._asdict())
-
-
-def _root(asked: Request) -> Request:
-    if asked.method != "POST":
-        refuse(
-            405,
-            "not-supported",
-            "À la racine on poste un Bundle ; GET metadata décrit ce serveur.",
-            "A Bundle is posted to the base; GET metadata describes this server.",
-            headers=(("Allow", "POST"),),
-            rule="TF-116",
-        )
-    return replace(asked, operation="bundle")
-
-
-def _pairs(query: bytes) -> tuple[tuple[str, str], ...]:
-    pairs = query_pairs(query)
-    if pairs is None:
-        refuse(
-            400,
-            "invalid",
-            f"Les paramètres ne sont pas lisibles (texte UTF-8 attendu, {MOST_PAIRS} au plus).",
-            f"The parameters can't be read (UTF-8 text expected, at most {MOST_PAIRS}).",
-            rule="TF-114",
-        )
-    return pairs
-
-
-def _with_body(asked: Request) -> Request:
-    """Read the body, within the limit of the address, and parse it when it is a resource."""
-    if asked.method in ("GET", "HEAD", "DELETE"):
-        return asked
-    check_encoding(request.headers.get("Content-Encoding"))
-    settings = services().settings
-    large = asked.operation in ("bundle", "$validate") or (
-        asked.resource_type == "DocumentReference" and asked.method == "POST"
-    )
-    limit = settings.max_submission if large and asked.operation != "_search" else settings.max_body
-    body = _body(limit)
-    if asked.operation == "_search":
-        return _with_form(asked, body)
-    if asked.method == "PATCH":
-        return replace(asked, body=body)
-    if not body and asked.id is not None and (asked.operation or "").startswith("$"):
-        return asked  # an operation without parameters
-    kind = body_format(request.headers.get("Content-Type"))
-    limits = Limits(body=limit, entries=settings.max_entries)
-    tree = parse_json(body, limits) if kind is Format.JSON else parse_xml(body, limits)
-    # $validate tells lines and columns.
-    return replace(asked, tree=tree, body=body if asked.operation == "$validate" else b"")
-
-
-def _body(limit: int) -> bytes:
-    """The body; 413 from its announced length, or as soon as one byte too many came (TF-198)."""
-    # A body without length is cut in silence where werkzeug's limit is: one more byte is let in, and tells.
-    request.max_content_length = limit + 1
-    try:
-        with services().database.turns.waiting():  # a client that sends slowly holds up nobody else
-            body = request.get_data(cache=False)
-        if len(body) <= limit:
-            return body
-    except RequestEntityTooLarge:
-        pass
-    refuse(413, "too-long", f"Le corps dépasse {limit} octets.", f"The body is over {limit} bytes.", rule="TF-198")
-
-
-def _with_form(asked: Request, body: bytes) -> Request:
-    """POST [type]/_search: parameters of the address and of the form together."""
-    if body and request.mimetype != _FORM:
-        refuse(
-            415,
-            "not-supported",
-            f"Une recherche par POST se fait en {_FORM}.",
-            f"A search by POST is sent as {_FORM}.",
-            rule="TF-111",
-        )
-    query = b"&".join(part for part in (request.query_string, body) if part)
-    return replace(asked, parameters=_pairs(query), query=query)
+_OK = f"200 {responses[200]}"

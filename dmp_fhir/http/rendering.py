@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 
-from flask import Response as HttpResponse
+from werkzeug.wrappers import Response as HttpResponse
 
 from dmp_fhir.instants import http_date
 from dmp_fhir.interactions.messages import Response
@@ -26,7 +27,23 @@ _PAYLOAD_ADDRESS = re.compile(rb'"url":"((?:Binary|Bundle)/[A-Za-z0-9.-]{1,64}")
 _OWN_LIMITS = Limits(body=1 << 31, resource=1 << 31)
 
 
-def render(response: Response, form: Format, settings: Settings, request_id: str) -> HttpResponse:
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """An answer as HTTP sends it. Without content type when there is no body."""
+
+    status: int
+    headers: list[tuple[str, str]]
+    body: bytes
+
+    @property
+    def http(self) -> HttpResponse:
+        http = HttpResponse(self.body, status=self.status, headers=self.headers)
+        if "Content-Type" not in dict(self.headers):
+            del http.headers["Content-Type"]
+        return http
+
+
+def render(response: Response, form: Format, settings: Settings, request_id: str) -> Rendered:
     body, content_type = _body(response, form, settings)
     headers = [*_ALWAYS, ("X-Request-Id", request_id), *response.headers]
     if content_type:
@@ -40,10 +57,7 @@ def render(response: Response, form: Format, settings: Settings, request_id: str
         headers.append(("Last-Modified", http_date(response.last_modified)))
     if response.location:
         headers.append(("Location", f"{settings.base_url}/{response.location}"))
-    http = HttpResponse(body, status=response.status, headers=headers)
-    if not content_type:
-        del http.headers["Content-Type"]
-    return http
+    return Rendered(response.status, headers, body)
 
 
 def _body(response: Response, form: Format, settings: Settings) -> tuple[bytes, str | None]:

@@ -64,7 +64,7 @@ def test_the_profile_of_each_transaction() -> None:
         "set": ["pdsm-submissionset-comprehensive"],
         "folder": ["pdsm-folder-comprehensive"],
         "lot": ["pdsm-comprehensive-provide-document-bundle"],
-        "patient": [],
+        "patient": ["dmp-record"],
     }
 
 
