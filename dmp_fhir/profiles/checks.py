@@ -28,6 +28,7 @@ from dmp_fhir.profiles.cda_rules import STANDARD
 from dmp_fhir.profiles.consent import consent_issues
 from dmp_fhir.profiles.content import content_issues
 from dmp_fhir.profiles.document import document_issues
+from dmp_fhir.profiles.identifiers import identifier_issues
 from dmp_fhir.profiles.submission import Submission, SubmittedDocument, decode, list_kind, read_submission
 from dmp_fhir.profiles.validator import Validator
 from dmp_fhir.profiles.walk import Walk
@@ -81,7 +82,7 @@ def check(
     issues = validator.judge(walk, profiles, level)
     if not walk.sound:
         return _ordered(issues)
-    kind = tree["resourceType"]
+    kind, issues = tree["resourceType"], _once(issues, identifier_issues(walk, level))
     if kind == "Bundle" and _is_lot(tree):
         submission = read_submission(tree)
         own = submission.issues + _documents_issues(submission, level, cda_check)
@@ -99,13 +100,15 @@ def check(
 
 def judged(validator: Validator, walk: Walk, level: str) -> list[Issue]:
     """The issues of a sound resource other than a document, as it is written."""
-    return _once(validator.judge(walk, profiles_for(walk.tree), level), _own_issues(walk.tree))
+    issues = validator.judge(walk, profiles_for(walk.tree), level)
+    return _once(issues, identifier_issues(walk, level) + _own_issues(walk.tree))
 
 
 def lot_issues(validator: Validator, walk: Walk, submission: Submission, level: str, cda_check: str) -> list[Issue]:
     """The issues of a sound bundle, read as a lot (ITI-65)."""
     issues = validator.judge(walk, lot_profiles(walk.tree, level), level)
-    return _once(issues, submission.issues + _documents_issues(submission, level, cda_check))
+    own = submission.issues + identifier_issues(walk, level)
+    return _once(issues, own + _documents_issues(submission, level, cda_check))
 
 
 def published_issues(
@@ -113,7 +116,7 @@ def published_issues(
 ) -> list[Issue]:
     """The issues of a sound DocumentReference that carries its document (ITI-105); None when it carries none."""
     issues = validator.judge(walk, [PROFILE_SIMPLIFIED], level)
-    own = document_issues(walk.tree, level, "DocumentReference")
+    own = identifier_issues(walk, level) + document_issues(walk.tree, level, "DocumentReference")
     return _once(issues, own + (_carried_issues(document, cda_check) if document else []))
 
 

@@ -20,6 +20,8 @@ def document_issues(tree: Tree, level: str, expression: str) -> list[Issue]:
         *_type(tree, level, expression),
         *_language(tree, level, expression),
         *_period(tree, expression),
+        *_order_of_dates(tree, expression),
+        *_one_relation(tree, level, expression),
         *_unique_id(tree, expression),
         *_labels(tree, level, expression),
         *_class(tree, expression),
@@ -72,6 +74,55 @@ def _language(tree: Tree, level: str, expression: str) -> list[Issue]:
                 )
             )
     return issues
+
+
+def _order_of_dates(tree: Tree, expression: str) -> list[Issue]:
+    """A document is written once the act has begun, and described once it is written."""
+    contents = tree.get("content") or [{}]
+    written = contents[0].get("attachment", {}).get("creation")
+    if written is None:
+        return []
+    issues = []
+    _, end = date_interval(written)
+    start = tree.get("context", {}).get("period", {}).get("start")
+    if start is not None and end <= date_interval(start)[0]:
+        issues.append(
+            warning(
+                "business-rule",
+                "Le document est écrit (attachment.creation) avant le début de l'acte (context.period.start).",
+                "The document was written (attachment.creation) before the act began (context.period.start).",
+                expression=f"{expression}.content[0].attachment.creation",
+                rule="DMP-DATES",
+            )
+        )
+    if "date" in tree and date_interval(tree["date"])[1] <= date_interval(written)[0]:
+        issues.append(
+            warning(
+                "business-rule",
+                "La fiche (date) est antérieure au document qu'elle décrit (attachment.creation).",
+                "The DocumentReference (date) is older than the document it describes (attachment.creation).",
+                expression=f"{expression}.date",
+                rule="DMP-DATES",
+            )
+        )
+    return issues
+
+
+def _one_relation(tree: Tree, level: str, expression: str) -> list[Issue]:
+    """PDSm gives constr-bind-relatesTo in words only: a replacement has this one relation."""
+    relations = tree.get("relatesTo", [])
+    if len(relations) < 2 or all(each["code"] != "replaces" for each in relations):
+        return []
+    advise = information if level == "mhd" else warning
+    return [
+        advise(
+            "business-rule",
+            "Un remplacement porte une seule relation (relatesTo) : le document remplacé.",
+            "A replacement has one relation only (relatesTo): the document replaced.",
+            expression=f"{expression}.relatesTo",
+            rule="constr-bind-relatesTo",
+        )
+    ]
 
 
 def _unique_id(tree: Tree, expression: str) -> list[Issue]:

@@ -295,6 +295,8 @@ def _check_of(known: Property) -> Check:
         return _reference_check(known)
     if known.type == "Extension":
         return _extension_check()
+    if known.type == "Identifier":
+        return _identifier_check()
     if known.element.codes is not None and known.type in ("Coding", "CodeableConcept"):
         return _coded_check(known)
     return _complex_check(known.type)
@@ -319,6 +321,16 @@ def _extension_check() -> Check:
         url = value.get("url") if type(value) is dict else None
         if type(url) is str and url in walk.known:
             walk.met.append((url, value, (way, name, n), walk.resource, walk.resource_way))
+
+    return check
+
+
+def _identifier_check() -> Check:
+    inner = _complex_check("Identifier")
+
+    def check(walk: Walk, value: Any, way: Way, name: str, n: int | None) -> None:
+        inner(walk, value, way, name, n)
+        walk.identifiers.append((value, (way, name, n)))
 
     return check
 

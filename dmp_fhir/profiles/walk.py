@@ -36,6 +36,8 @@ class Walk:
     known: Container[str] = ()
     met: list[tuple[str, Any, Way, Any, Way]] = field(default_factory=list)
     resource_way: Way = ""
+    # The identifiers met, and the way to each.
+    identifiers: list[tuple[Any, Way]] = field(default_factory=list)
 
     @property
     def sound(self) -> bool:

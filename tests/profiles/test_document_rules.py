@@ -13,6 +13,13 @@ from dmp_fhir.profiles.document import document_issues
 from tests.profiles import samples
 
 LABELS = [samples.concept(samples.nos("TRE_A08-HL7Confidentiality"), "N")] * 5
+
+
+def period(start: str, end: str | None) -> dict[str, Any]:
+    return samples.comprehensive()["context"] | {"period": {"start": start} | ({"end": end} if end else {})}
+
+
+REPLACES = {"code": "replaces", "target": {"reference": "DocumentReference/a"}}
 CLASS = samples.nos("TRE_A03-ClasseDocument")
 
 
@@ -24,6 +31,10 @@ CLASS = samples.nos("TRE_A03-ClasseDocument")
         ({"masterIdentifier": {"system": samples.URI}}, "DMP-UNIQUEID", "error"),
         ({"securityLabel": LABELS}, "DMP-LABELS", "error"),
         ({"category": [samples.concept(CLASS, "31")]}, "DMP-CLASS", "warning"),
+        ({"context": period("2001-01-02", "2001-01-01")}, "per-1", "error"),
+        ({"context": period("2999-01-01", None)}, "DMP-DATES", "warning"),
+        ({"date": "1999-01-01T00:00:00Z"}, "DMP-DATES", "warning"),
+        ({"relatesTo": [REPLACES, REPLACES | {"code": "appends"}]}, "constr-bind-relatesTo", "warning"),
     ],
 )
 def test_each_rule(changes: dict[str, Any], rule: str, severity: str) -> None:
@@ -79,3 +90,14 @@ def test_one_mistake_is_told_once() -> None:
     tree = samples.simplified() | {"status": "superseded"}
     issues = check(active.validator(), tree, "released", profiles_for(tree))
     assert [each.expression for each in issues] == ["DocumentReference.status"]
+
+
+def test_dates_as_vague_as_the_year_are_in_order() -> None:
+    tree = samples.comprehensive() | {"context": period("2026", "2026"), "date": "2026-11-21T10:00:00Z"}
+    tree["content"][0]["attachment"]["creation"] = "2026"
+    assert document_issues(tree, "released", "DocumentReference") == []
+
+
+def test_a_document_that_appends_and_signs_may_say_both() -> None:
+    tree = samples.comprehensive() | {"relatesTo": [REPLACES | {"code": code} for code in ("appends", "signs")]}
+    assert document_issues(tree, "released", "DocumentReference") == []
