@@ -38,7 +38,7 @@ _PROVIDE = f"{MHD}/StructureDefinition/IHE.MHD."
 _LOTS = {PROFILE_PROVIDE_BUNDLE} | {
     f"{_PROVIDE}{option}.ProvideBundle" for option in ("Minimal", "UnContained.Comprehensive", "Comprehensive")
 }
-_OF_TYPE = {
+PROFILE_OF_TYPE = {
     "Patient": PROFILE_RECORD,
     "Consent": PROFILE_CONSENT,
     "Practitioner": PROFILE_PRACTITIONER,
@@ -59,7 +59,7 @@ def profiles_for(tree: Tree) -> list[str]:
             return [PROFILE_FOLDER if _is_folder(tree) else PROFILE_SUBMISSION_SET]
         case "Bundle" if _is_lot(tree):
             return [PROFILE_PROVIDE_BUNDLE]
-    return [_OF_TYPE[kind]] if isinstance(kind, str) and kind in _OF_TYPE else []
+    return [PROFILE_OF_TYPE[kind]] if isinstance(kind, str) and kind in PROFILE_OF_TYPE else []
 
 
 def lot_profiles(tree: Tree, level: str) -> list[str]:
