@@ -37,10 +37,7 @@ def main() -> None:
     for database in options.databases:
         with _server_of(database) as server, tempfile.TemporaryDirectory(dir=options.folder, prefix="bench-") as folder:
             _measure_database(run, database, server, Path(folder), options)
-    text = report(run)
-    print(text)
-    if not options.quick:
-        (HERE / "results.md").write_text(text, "utf-8")
+    print(report(run))
 
 
 def _options() -> argparse.Namespace:
@@ -87,6 +84,9 @@ def _measure_database(
             _measure_place(run, place, server, index, documents, workers, options)
         read = next(each for each in OPERATIONS if each.key == "read")
         run.traces[database, documents] = raw_sql.trace_share(place, read, index, 300)
+        if not options.quick:
+            # After each size: a run that is stopped keeps what it measured.
+            (HERE / "results.md").write_text(report(run), "utf-8")
 
 
 def _filled(run: Run, database: str, server: PostgresServer | None, folder: Path, first: int, last: int) -> Place:

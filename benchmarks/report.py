@@ -125,7 +125,7 @@ def _growth(run: Run) -> str:
     large = {(each.database, each.operation.key): each.measure for each in compared if each.documents == sizes[-1]}
     rows = []
     for each in compared:
-        if each.documents == sizes[0]:
+        if each.documents == sizes[0] and (each.database, each.operation.key) in large:
             a, b = each.measure, large[each.database, each.operation.key]
             spans = [f"{a.quantile(0.5) * 1e3:.2f}", f"{b.quantile(0.5) * 1e3:.2f}"]
             factors = [f"{b.quantile(0.5) / a.quantile(0.5):.2f}", f"{b.cpu / a.cpu:.2f}"]
@@ -140,7 +140,8 @@ def _rest(run: Run) -> str:
         " | read inside the interactions, µs | of which trace"
     )
     rows = []
-    for (database, documents), size in run.sizes.items():
+    for database, documents in run.traces:
+        size = run.sizes[database, documents]
         count, seconds = run.fills[database, documents]
         whole, trace = run.traces[database, documents]
         start = max(value for key, value in run.starts.items() if key[:2] == (database, documents))

@@ -113,14 +113,29 @@ class Lots:
         return _cut(_without_layout("publish-simple.json"))
 
     @cached_property
-    def _report(self) -> bytes:
-        """The CDA document of the tour."""
+    def _report(self) -> list[str]:
+        """The CDA document of the tour, cut where it has to agree with the metadata."""
         bundle = json.loads((FIXTURES / "tour" / "publish.json").read_text("utf-8"))
-        return b64decode(next(e["resource"]["data"] for e in bundle["entry"] if "data" in e["resource"]))
+        text = b64decode(next(e["resource"]["data"] for e in bundle["entry"] if "data" in e["resource"])).decode()
+        described = next(e["resource"] for e in bundle["entry"] if e["resource"]["resourceType"] == "DocumentReference")
+        own = described["masterIdentifier"]["value"].removeprefix("urn:oid:")
+        kind, attachment = described["type"]["coding"][0], described["content"][0]["attachment"]
+        for value, name in (
+            (f'"{own}"', f'"{own}.«number»"'),
+            ("274036912390153", "«ins»"),
+            (f'"{kind["code"]}"', '"«type»"'),
+            (kind["display"], "«type_name»"),
+            (f"<title>{attachment['title']}<", "<title>«title»<"),
+            (attachment["creation"][:10].replace("-", ""), "«compact_day»"),
+        ):
+            if value not in text:
+                raise LookupError(f"the report of the tour does not contain {value}")
+            text = text.replace(value, name)
+        return _MARK.split(text)
 
     def lot(self, who: Patient, number: int) -> bytes:
-        """Body of ITI-65: submission set, DocumentReference and a CDA document of 7 kB."""
-        return _joined(self._lot, who, number, self._report + b"<!-- %d -->\n" % number)
+        """Body of ITI-65: submission set, DocumentReference and a CDA document of 7 kB that agrees with it."""
+        return _joined(self._lot, who, number, _filled(self._report, _values(who, number)).encode())
 
     def simple(self, who: Patient, number: int) -> bytes:
         """Body of ITI-105: a DocumentReference that carries a short note."""
@@ -128,7 +143,8 @@ class Lots:
 
     def sizes(self) -> dict[str, int]:
         who = patient(1)
-        return {"lot": len(self.lot(who, 1)), "simple": len(self.simple(who, 1)), "report": len(self._report)}
+        report = len("".join(self._report))
+        return {"lot": len(self.lot(who, 1)), "simple": len(self.simple(who, 1)), "report": report}
 
 
 _MARK = re.compile(r"«(\w+)»")
@@ -172,23 +188,34 @@ _MASK = _label(f"{_TRE}/TRE_A07-StatutVisibiliteDocument/FHIR/TRE-A07-StatutVisi
 _LABELS = (json.dumps([_NORMAL, _MASK]), json.dumps([_NORMAL]))
 
 
-def _joined(parts: list[str], who: Patient, number: int, content: bytes) -> bytes:
+def _values(who: Patient, number: int) -> dict[str, str]:
     code, name, class_code, class_name = _TYPES[number % len(_TYPES)]
-    values = {
+    day = _FIRST_DAY + timedelta(days=number * 7 % 1000)
+    return {
         "ins": who.ins,
         "number": str(number),
         "type": code,
         "type_name": name,
         "class": class_code,
         "class_name": class_name,
-        "day": str(_FIRST_DAY + timedelta(days=number * 7 % 1000)),
+        "day": str(day),
+        "compact_day": f"{day:%Y%m%d}",
         "labels": _LABELS[0 if number % MASKED_EVERY == 0 else 1],
         "title": f"{_WORDS[number % len(_WORDS)]} {number}",
+    }
+
+
+def _filled(parts: list[str], values: dict[str, str]) -> str:
+    return "".join(values[part] if n % 2 else part for n, part in enumerate(parts))
+
+
+def _joined(parts: list[str], who: Patient, number: int, content: bytes) -> bytes:
+    values = _values(who, number) | {
         "size": str(len(content)),
         "hash": b64encode(sha1(content).digest()).decode(),
         "data": b64encode(content).decode(),
     }
-    return "".join(values[part] if n % 2 else part for n, part in enumerate(parts)).encode()
+    return _filled(parts, values).encode()
 
 
 def numbered_lots(first: int, last: int) -> Iterator[tuple[Patient, int]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import logging
 import sys
 from collections.abc import Sequence
@@ -23,6 +24,8 @@ from dmp_fhir.store.payloads import PayloadStore
 ORPHAN_GRACE_MS = 3_600_000
 # Request line and headers together, in bytes; beyond: 431 (TF-117).
 MOST_HEADERS = 32_768
+# malloc.h of glibc.
+_M_ARENA_MAX = -8
 
 
 def _settings() -> Settings:
@@ -65,6 +68,7 @@ def serve(host: str, port: int, workers: int, threads: int) -> None:
         raise click.ClickException("the database is not migrated to this version; run: dmp-fhir init")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     click.echo(f"dmp-fhir {__version__} on {settings.base_url} ({dialect_of(settings.database)}, {workers} workers)")
+    _share_one_heap()
     Granian(
         "dmp_fhir.app:create_app",
         address=host,
@@ -80,6 +84,13 @@ def serve(host: str, port: int, workers: int, threads: int) -> None:
         factory=True,
         websockets=False,
     ).serve()
+
+
+def _share_one_heap() -> None:
+    """Threads that take turns need no heap each: glibc would keep what a large request took once for every thread."""
+    glibc = ctypes.CDLL(None)
+    if hasattr(glibc, "mallopt"):
+        glibc.mallopt(_M_ARENA_MAX, 1)
 
 
 @main.command()

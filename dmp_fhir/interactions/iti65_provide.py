@@ -16,8 +16,8 @@ from dmp_fhir.interactions.folders import create_folder, folder_named, known_fol
 from dmp_fhir.interactions.gate import Writing
 from dmp_fhir.interactions.messages import Request
 from dmp_fhir.interactions.references import document_named, one_record, patient_designators, rewritten
-from dmp_fhir.interactions.services import Exchange, Services
-from dmp_fhir.interactions.submitting import Receipt, keep_contents, submit
+from dmp_fhir.interactions.services import Services
+from dmp_fhir.interactions.submitting import Receipt, submit
 from dmp_fhir.outcome import Issue, error, not_found, operation_outcome, refuse, refuse_all
 from dmp_fhir.policy.actions import Action
 from dmp_fhir.profiles.checks import lot_issues
@@ -47,12 +47,6 @@ def read_lot(walk: Walk, services: Services) -> Lot:
         return Lot(submission, submission.issues)
     issues = lot_issues(services.validator, walk, submission, settings.profile_level, settings.cda_check)
     return Lot(submission, issues)
-
-
-def keep_documents(exchange: Exchange, lot: Lot) -> None:
-    """Put the documents of a lot without errors on the disk before the record is locked."""
-    if not any(each.severity == "error" for each in lot.submission.issues + lot.remarks):
-        keep_contents(exchange, lot.submission, _mentions(lot.submission, exchange.base_url))
 
 
 def provide(gate: Writing, lot: Lot) -> list[Tree]:

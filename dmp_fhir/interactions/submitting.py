@@ -7,7 +7,7 @@ what it replaces, with or without the PATCH entry of MHD (D9), and inherits the 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, NoReturn
@@ -15,9 +15,8 @@ from typing import Any, NoReturn
 import pybase64
 
 from dmp_fhir.interactions.cda_documents import claim_version, version_issues
-from dmp_fhir.interactions.gate import Gate, Writing
-from dmp_fhir.interactions.references import document_named, one_record, rewritten, subject_of
-from dmp_fhir.interactions.services import Exchange
+from dmp_fhir.interactions.gate import Writing
+from dmp_fhir.interactions.references import document_named, rewritten, subject_of
 from dmp_fhir.outcome import Issue, Refusal, Refused, information, refuse
 from dmp_fhir.policy.actions import Action
 from dmp_fhir.policy.engine import Decision
@@ -32,7 +31,6 @@ from dmp_fhir.registry.identifiers import UNIQUE_ID, Owner, claim, key_of, owner
 from dmp_fhir.registry.labels import labels, masks_of
 from dmp_fhir.registry.lists import insert_list
 from dmp_fhir.registry.payloads import insert_payload, payload_of
-from dmp_fhir.registry.records import Designator
 from dmp_fhir.registry.shelves import current
 from dmp_fhir.registry.versions import Found, new_id, stamp
 from dmp_fhir.wire.json import dump_json
@@ -62,29 +60,6 @@ class Receipt:
     replaced: dict[str, Found] = field(default_factory=dict)
     addresses: dict[str, str] = field(default_factory=dict)
     folders: Mapping[str, str] = field(default_factory=dict)
-
-
-def keep_contents(exchange: Exchange, submission: Submission, mentions: Iterable[tuple[str, Designator]]) -> None:
-    """Put the new documents of a lot on the disk before its record is locked, so that nobody waits for that.
-    Nothing is put for a caller who may not deposit: saying so is left to the transaction. May refuse the mentions."""
-    with exchange.services.database.snapshot() as reader:
-        gate = Gate(exchange, reader)
-        record_id = one_record(gate, mentions)
-        if record_id is None or not gate.decide(Action.DOC_CREATE, record_id).permit:
-            return
-        # A FHIR document gets its id and instant with the deposit: its bytes are not known yet.
-        wanted = [each for each in submission.documents if each.document_bundle is None and not _is_known(gate, each)]
-    services = exchange.services
-    most = services.settings.max_document
-    with services.database.turns.waiting():
-        for document in wanted:
-            if len(document.content) <= most:
-                document.digest = services.payloads.put(document.content)
-
-
-def _is_known(gate: Gate, document: SubmittedDocument) -> bool:
-    key = key_of(document.tree.get("masterIdentifier", {}))
-    return key is not None and owner_of(gate.reader, UNIQUE_ID, key) is not None
 
 
 def submit(
@@ -260,7 +235,7 @@ def _deposit(
     if relations:
         stored["relatesTo"] = relations
     found = insert_document(gate.tx, record_id, stored, instant, authors, receipt.submission_set.id)
-    digest = document.digest or gate.exchange.services.payloads.put(content)
+    digest = gate.exchange.services.payloads.put(content)
     insert_payload(
         gate.tx, record_id, payload_id, payload_type, document_id, document.content_type, content, digest, instant
     )

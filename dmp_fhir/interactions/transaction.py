@@ -16,7 +16,7 @@ import orjson
 from dmp_fhir.instants import instant_text
 from dmp_fhir.interactions.addresses import address_of
 from dmp_fhir.interactions.gate import Writing, trace_refusal, writing
-from dmp_fhir.interactions.iti65_provide import keep_documents, provide, read_lot
+from dmp_fhir.interactions.iti65_provide import provide, read_lot
 from dmp_fhir.interactions.messages import Request, Response
 from dmp_fhir.interactions.references import rewritten
 from dmp_fhir.interactions.routes import route_read, route_write
@@ -53,7 +53,6 @@ def transaction(exchange: Exchange, walk: Walk) -> Response:
     bundle = bundle_of(exchange)
     if is_submission(bundle):
         lot = read_lot(walk, exchange.services)
-        keep_documents(exchange, lot)
         entries = writing(exchange, lambda gate: provide(gate, lot))
     else:
         entries = writing(exchange, lambda gate: _plain(gate, bundle))

@@ -23,9 +23,8 @@ Tree = dict[str, Any]
 @dataclass(slots=True)
 class SubmittedDocument:
     """A DocumentReference of the lot and the document it describes. `entry` is the place in the bundle of the
-    DocumentReference, `content_entry` that of the Binary or Bundle; None when there is no bundle (ITI-105). `digest`
-    names the content in the payload store once it is there; `examined` is what the document was found to be, once it
-    has been compared with its metadata."""
+    DocumentReference, `content_entry` that of the Binary or Bundle; None when there is no bundle (ITI-105).
+    `examined` is what the document was found to be, once it has been compared with its metadata."""
 
     tree: Tree
     full_url: str
@@ -34,7 +33,6 @@ class SubmittedDocument:
     content: bytes
     document_bundle: Tree | None = None
     content_entry: int | None = None
-    digest: bytes | None = None
     examined: Examined | None = None
 
     @property
