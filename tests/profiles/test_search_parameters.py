@@ -56,7 +56,8 @@ def test_the_expressions_find_what_they_say() -> None:
     assert found("PDSm-isArchived", document) == [True]
     assert found("DocumentReference-Creation", document) == [document["content"][0]["attachment"]["creation"]]
     assert found("PDSm-DocumentReference-period-start", document) == [document["context"]["period"]["start"]]
-    assert found("PDSm-DocumentReference-period-end", document) == []
+    document["context"]["period"] = {"start": "2026", "end": "2027"}
+    assert found("PDSm-DocumentReference-period-end", document) == ["2027"]
     assert found("PDSm-List-authorOrg", lot) == [organization]
     assert found("List-DesignationType", lot) == [by_url["ihe-designationType"]["valueCodeableConcept"]]
     assert found("List-SourceId", lot) == [by_url["ihe-sourceId"]["valueIdentifier"]]
