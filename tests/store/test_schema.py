@@ -9,6 +9,7 @@ import warnings
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import inspect
 
 from dmp_fhir.store import schema
@@ -170,3 +171,7 @@ def test_a_database_that_cannot_be_reached_is_unavailable(tmp_path) -> None:
     for url in (f"sqlite:///{tmp_path}/no/such/folder.db", f"postgresql://postgres@/none?host={tmp_path}"):
         with pytest.raises(StoreUnavailable):
             schema.upgrade(url)
+
+
+def test_head_is_what_alembic_says() -> None:
+    assert ScriptDirectory(str(schema.MIGRATIONS)).get_current_head() == schema.head()
