@@ -155,9 +155,13 @@ def _patient_issues(documents: Sequence[SubmittedDocument]) -> list[Issue]:
 
 
 def _once(issues: list[Issue], more: list[Issue]) -> list[Issue]:
-    """One mistake, one issue: an element already refused is not refused again. The most serious come first."""
+    """One mistake, one issue: an element already refused is not refused again, and of one whose code is refused no
+    lesser remark is made about its code. The most serious come first."""
     refused = {each.expression for each in issues if each.severity == "error"}
-    return _ordered(issues + [each for each in more if each.severity != "error" or each.expression not in refused])
+    kept = [each for each in more if each.severity != "error" or each.expression not in refused]
+    wrong_codes = {each.expression for each in kept if each.code == "code-invalid"}
+    issues = [each for each in issues if each.code != "code-invalid" or each.expression not in wrong_codes]
+    return _ordered(issues + kept)
 
 
 def _ordered(issues: list[Issue]) -> list[Issue]:

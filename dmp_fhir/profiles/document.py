@@ -6,8 +6,9 @@ from typing import Any
 
 from dmp_fhir.outcome import Issue, error, information, warning
 from dmp_fhir.profiles.concept_maps import classes_of
+from dmp_fhir.profiles.nearest import nearest_codes
 from dmp_fhir.profiles.primitives import date_interval
-from dmp_fhir.profiles.terminology import type_is_known
+from dmp_fhir.profiles.terminology import known_types, type_is_known
 
 Tree = dict[str, Any]
 MOST_LABELS = 4
@@ -48,11 +49,14 @@ def _type(tree: Tree, level: str, expression: str) -> list[Issue]:
     if not tree.get("type") or any(type_is_known(each.get("system", ""), each.get("code", "")) for each in codings):
         return []
     make = information if level == "mhd" else error
+    given = codings[0] if codings else {}
+    found = f"{given.get('system', '—')}#{given.get('code', '—')}"[:200]
+    some = "; ".join(nearest_codes(known_types(), given.get("code", ""), given.get("display", "")))
     return [
         make(
             "code-invalid",
-            "Le type du document n'est ni dans JDV_J07 ni dans JDV_J66.",
-            "The document type is neither in JDV_J07 nor in JDV_J66.",
+            f"Le type du document n'est ni dans JDV_J07 ni dans JDV_J66. Trouvé : {found} ; les plus proches : {some}.",
+            f"The document type is neither in JDV_J07 nor in JDV_J66. Found: {found}; nearest: {some}.",
             expression=f"{expression}.type",
             rule="D10",
         )

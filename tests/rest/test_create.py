@@ -12,7 +12,7 @@ from tests.rest.caller import MEDIA_TYPES, Caller, Tree
 from tests.rest.test_refusals import refused
 
 IDNPS = {"system": PS, "value": "899700009998"}
-IDNST = {"system": STRUCTURE, "value": "1990009999"}
+IDNST = {"system": STRUCTURE, "value": "1990009995"}
 
 
 def subject(ins: str) -> Tree:
