@@ -6,7 +6,7 @@ BIN := .venv/bin
 export DMP_FHIR_BASE_URL ?= http://127.0.0.1:$(PORT)/fhir
 
 .DEFAULT_GOAL := help
-.PHONY: help run seed test check lint campaign bench clean
+.PHONY: help run seed test check lint campaign bench oracle clean
 
 help: ## List the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -36,8 +36,12 @@ campaign: .venv/test ## Long seeded campaigns: fuzzing, kills, races (SEED=)
 bench: .venv/test ## Throughput and latency beside the ceiling of this machine, as ratios
 	$(BIN)/python -m benchmarks
 
+oracle: .venv/test ## Our validator beside HAPI's, over thousands of resources (needs Java 17 and Maven)
+	mvn -q -B -f oracle/pom.xml compile dependency:build-classpath -Dmdep.outputFile=target/classpath
+	$(BIN)/python -m oracle --record
+
 clean: ## Remove the environment and the local data
-	rm -rf .venv var build
+	rm -rf .venv var build oracle/target
 
 .venv/run: requirements.lock pyproject.toml
 	$(PYTHON) -m venv .venv

@@ -6,6 +6,7 @@ python tools/describe_validation.py [--check]
 from __future__ import annotations
 
 import ast
+import json
 import sys
 from collections import defaultdict
 from pathlib import Path
@@ -26,6 +27,7 @@ MAKERS = {
     "advise": "warning (information at mhd)",
 }
 
+REST = "fhir.resources: same verdict | HAPI's time / ours"
 HEAD = """# Validation
 
 *Made by `python tools/describe_validation.py`; a test compares it with the code.*
@@ -57,7 +59,7 @@ told under CDA-03 otherwise. CDA-23 and CDA-24 are judged when the document is s
 
 
 def page(validator: Validator) -> str:
-    parts = [HEAD, _own(), _cda(), _profiles(validator), _text(validator), _r4()]
+    parts = [HEAD, _own(), _cda(), _profiles(validator), _text(validator), _r4(), _oracle()]
     return "\n".join(parts)
 
 
@@ -155,6 +157,60 @@ def _r4() -> str:
         "## Invariants of FHIR R4\n\nhttps://hl7.org/fhir/R4/. Types and cardinalities of R4 are named `FHIR R4 …`.\n"
     )
     return head + "\n| key | severity | rule |\n| --- | --- | --- |\n" + "\n".join(rows_of) + "\n"
+
+
+def _oracle() -> str:
+    """Beside the Java reference validator: the figures of the last recorded run of `make oracle`."""
+    figures = json.loads((ROOT / "oracle" / "results.json").read_text("utf-8"))
+    known = {each["cause"]: each for each in json.loads((ROOT / "oracle" / "explained.json").read_text("utf-8"))}
+    groups = figures["groups"]
+    total = {name: sum(group[name] for group in groups.values()) for name in next(iter(groups.values()))}
+
+    def share(name: str) -> str:
+        return f"{total[name] / total['cases']:.1%}"
+
+    times = figures["times"]["all"]
+    head = f"""## Beside the Java reference validator
+
+`make oracle`: HAPI {figures["HAPI"]} with our profiles, {figures["cases"]} resources (seed {figures["seed"]}), our
+severities as the profiles state them. HAPI itself failed on {figures["crashes of HAPI"]}, which are left out. The same
+verdict (refused or not) on {share("same verdict")}, and errors on the same elements, all of them, on
+{share("same elements")}; fhir.resources, which knows no profiles, gives HAPI's verdict on
+{share("models: same verdict")}.
+
+| resources | number | refused by both | by HAPI alone | by us alone | same verdict | same elements | {REST} |
+| --- | --- | --- | --- | --- | --- | --- | --- | --- |
+"""
+    columns = [
+        "cases",
+        "refused by both",
+        "refused by HAPI alone",
+        "refused by us alone",
+        "same verdict",
+        "same elements",
+    ]
+    rows = [
+        f"| {name} | {' | '.join(str(group[each]) for each in [*columns, 'models: same verdict'])}"
+        f" | {figures['times'][name]['ratio']} |"
+        for name, group in [*groups.items(), ("all", total)]
+    ]
+    middle = f"""
+
+Processor time for one resource, from text to issues, median: {times["ours"]} ms ours, {times["HAPI"]} ms HAPI (warm),
+{times["models"]} ms fhir.resources; HAPI takes {times["ratio"]} times ours (median of the ratios).
+
+Every difference is explained. Right is who the paragraph supports; *chosen*: HAPI by the letter, and we do otherwise on
+purpose.
+
+| difference | who says it | right | cases | of them verdicts | why |
+| --- | --- | --- | --- | --- | --- |
+"""
+    causes = [
+        f"| {name} | {row['side']} | {row['right']} | {row['cases']} | {row['verdict']} |"
+        f" [{_cell(known[name]['why'])}]({known[name]['source']}) |"
+        for name, row in figures["causes"].items()
+    ]
+    return head + "\n".join(rows) + middle + "\n".join(causes) + "\n"
 
 
 def main() -> None:

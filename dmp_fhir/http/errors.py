@@ -13,6 +13,7 @@ from dmp_fhir.http.endpoint import answer_format, request_id
 from dmp_fhir.http.rendering import Rendered, render
 from dmp_fhir.interactions.messages import Response
 from dmp_fhir.outcome import error, operation_outcome
+from dmp_fhir.policy.refusals import PolicyInTrouble
 from dmp_fhir.settings import Settings
 from dmp_fhir.store.database import StoreUnavailable
 
@@ -32,6 +33,8 @@ def answer_fault(fault: Exception, request: HttpRequest, settings: Settings) -> 
             response = _http_fault(fault)
         case StoreUnavailable():
             response = _unavailable(fault)
+        case PolicyInTrouble():
+            response = _undecided(fault)
         case _:
             response = _own_fault(fault)
     return render(response, answer_format(request), settings, request_id(request))
@@ -52,6 +55,16 @@ def _http_fault(fault: HTTPException) -> Response:
 def _unavailable(fault: StoreUnavailable) -> Response:
     """No trace, no service (D30)."""
     logger.error("store unavailable: %s", type(fault).__name__)
+    return _try_again()
+
+
+def _undecided(fault: PolicyInTrouble) -> Response:
+    """No decision, no answer (TF-028)."""
+    logging.getLogger("dmp_fhir.alert").critical("policy in trouble: %s at %s", fault, _place(fault.__cause__ or fault))
+    return _try_again()
+
+
+def _try_again() -> Response:
     return _outcome(
         503,
         "transient",
@@ -64,13 +77,14 @@ def _unavailable(fault: StoreUnavailable) -> Response:
 def _own_fault(fault: Exception) -> Response:
     """Our fault: a number for the client, the place for us, values for nobody (TF-152)."""
     number = uuid.uuid4().hex[:12]
-    frames = " < ".join(
-        f"{each.filename}:{each.lineno}" for each in reversed(traceback.extract_tb(fault.__traceback__))
-    )
-    logger.error("fault %s: %s at %s", number, type(fault).__name__, frames)
+    logger.error("fault %s: %s at %s", number, type(fault).__name__, _place(fault))
     return _outcome(
         500,
         "exception",
         f"Erreur interne n° {number}.",
         f"Internal error number {number}.",
     )
+
+
+def _place(fault: BaseException) -> str:
+    return " < ".join(f"{each.filename}:{each.lineno}" for each in reversed(traceback.extract_tb(fault.__traceback__)))

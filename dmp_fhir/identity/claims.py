@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from dmp_fhir.canonicals import TRE_G15, V3_ACT_REASON
+from dmp_fhir.canonicals import TRE_G15, TRE_G16, V3_ACT_REASON
 from dmp_fhir.identity.context import AccessContext
 from dmp_fhir.identity.identifiers import is_matricule, normalised_professional, normalised_structure, parse_person_id
 from dmp_fhir.identity.issuers import CATEGORY_MODES, TrustedIssuer
@@ -102,7 +102,8 @@ def _purpose(iua: Mapping[str, Any]) -> str:
 
 
 def _profession(iua: Mapping[str, Any], fr_dmp: Mapping[str, Any]) -> str | None:
-    roles = [code for system, code in _codings(iua, "subject_role") if system == TRE_G15]
+    # Those in training (TRE_G16) are known by that code, never by the profession they train for.
+    roles = [code for system, code in _codings(iua, "subject_role") if system in (TRE_G15, TRE_G16)]
     stated = _text(fr_dmp, "profession")
     found = {*roles, *([stated] if stated else [])}
     # Several situations of practice in one token: the client must say which one is used (spec identity, section 5).

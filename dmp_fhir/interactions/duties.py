@@ -1,13 +1,15 @@
 """What must happen together with a permitted act: the obligations of decisions, carried out in one place.
 
 Everything is written in the transaction of the trace, so that an emergency access is never answered without its grant,
-its messages and its place in the review queue. Access rules, stage 8: AR-30, AR-50, AR-51, AR-63.
+its messages and its place in the review queue. Access rules, stage 8: AR-25, AR-30, AR-50, AR-51, AR-63.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
+from dmp_fhir.audit import log
+from dmp_fhir.audit.acts import Act
 from dmp_fhir.identity.context import AccessContext
 from dmp_fhir.notify.messages import (
     EMERGENCY,
@@ -18,9 +20,10 @@ from dmp_fhir.notify.messages import (
 )
 from dmp_fhir.policy.engine import Decision
 from dmp_fhir.policy.obligations import NOTIFY_FIRST_ACCESS, NOTIFY_MT, NOTIFY_PATIENT, REVIEW
-from dmp_fhir.policy.relation import EMERGENCIES
+from dmp_fhir.policy.relation import EMERGENCIES, Relation
 from dmp_fhir.policy.settings import PolicySettings
 from dmp_fhir.policy.standing import Standing
+from dmp_fhir.registry.consents import renew_teams
 from dmp_fhir.registry.grants import open_grant
 from dmp_fhir.registry.notifications import post
 from dmp_fhir.store.database import Transaction
@@ -53,6 +56,8 @@ def carry_out(
             duty.tell_patient(kind, f"request|{request_id}|{kind}")
         if NOTIFY_FIRST_ACCESS in decision.obligations:
             duty.tell_patient(FIRST_ACCESS, f"{FIRST_ACCESS}|{context.actor_id}")
+            if decision.relation is Relation.PERMIT_TEAM:
+                duty.renew_team(request_id, settings)
 
 
 class _Duty:
@@ -72,6 +77,28 @@ class _Duty:
             self.tell_patient(EMERGENCY, topic)
         if NOTIFY_MT in self.decision.obligations:
             post(self.tx, record_id, EMERGENCY, topic, treating_physicians(self.standing), self.now)
+
+    def renew_team(self, request_id: str, settings: PolicySettings) -> None:
+        """Consulting as a member of a care team renews its presumption (AR-25)."""
+        context, record_id = self.context, self.standing.record_id
+        teams = {
+            permit.actor.removeprefix("CareTeam/")
+            for permit in self.standing.permits
+            if permit.kind == "CareTeam" and permit.names(context.actor_id, context.structure)
+        }
+        renewed = renew_teams(self.tx, record_id, teams, self.now, settings)
+        acts = [
+            Act(
+                interaction="update",
+                action="U",
+                record_id=record_id,
+                entities=((each.resource_type, each.id, each.version),),
+                rules=("AR-25",),
+                request_id=request_id,
+            )
+            for each in renewed
+        ]
+        log.append_many(self.tx, acts, context, self.now)
 
     def tell_patient(self, kind: str, topic: str) -> None:
         recipients = patient_and_representatives(self.standing, self.now, discreet=self.decision.discreet)

@@ -7,6 +7,7 @@ own transaction; a read answers only once its trace is durable (design decision 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -28,16 +29,36 @@ from dmp_fhir.policy.predicate import (
     document_predicate,
     list_predicate,
 )
-from dmp_fhir.policy.refusals import refuse_record
+from dmp_fhir.policy.refusals import PolicyInTrouble, refuse_record
 from dmp_fhir.policy.relation import EMERGENCY_PURPOSES, PROFESSIONALS
 from dmp_fhir.policy.standing import NO_RECORD, NOT_LINKED, Standing, load_grants, load_standing
 from dmp_fhir.registry.versions import Found
 from dmp_fhir.store.clock import RecordClock, lock_record
-from dmp_fhir.store.database import Reader, Transaction
+from dmp_fhir.store.database import Reader, StoreUnavailable, Transaction, TransactionConflict, UniqueViolation
 from dmp_fhir.store.tables import DIRECTORY
 
 T = TypeVar("T")
+# Longer than the database may take to give a lock up.
+LONGEST_DECISION_S = 10.0
+_OF_THE_STORE = (StoreUnavailable, TransactionConflict, UniqueViolation)
 Entity = tuple[str, str, int | None]
+
+
+def _certain(ask: Callable[[], T], kind: type[T]) -> T:
+    """What the rules answer. An exception, an answer of another kind or one that took too long is PolicyInTrouble:
+    nothing is answered on it (TF-028)."""
+    started = time.monotonic()
+    try:
+        answer = ask()
+    except _OF_THE_STORE:
+        raise
+    except Exception as fault:
+        raise PolicyInTrouble(type(fault).__name__) from fault
+    if not isinstance(answer, kind):
+        raise PolicyInTrouble(f"{kind.__name__} expected")
+    if time.monotonic() - started > LONGEST_DECISION_S:
+        raise PolicyInTrouble("too slow")
+    return answer
 
 
 class _Predicates(Mapping[str, Predicate]):
@@ -49,7 +70,7 @@ class _Predicates(Mapping[str, Predicate]):
 
     def __getitem__(self, resource_type: str) -> Predicate:
         if resource_type not in self._compiled:
-            self._compiled[resource_type] = self._compilers[resource_type]()
+            self._compiled[resource_type] = _certain(self._compilers[resource_type], Predicate)
         return self._compiled[resource_type]
 
     def __contains__(self, resource_type: object) -> bool:
@@ -84,7 +105,7 @@ class Gate:
             return NO_RECORD
         if record_id not in self._standings:
             self.exchange.trail.record_id = record_id
-            self._standings[record_id] = self._load(record_id)
+            self._standings[record_id] = _certain(lambda: self._load(record_id), Standing)
         return self._standings[record_id]
 
     def _load(self, record_id: str) -> Standing:
@@ -108,7 +129,10 @@ class Gate:
         target: ConsentTarget | None = None,
     ) -> Decision:
         standing = self.standing(record_id)
-        return decide(self.context, action, standing, facts, self.now, target=target, settings=self.settings)
+        return _certain(
+            lambda: decide(self.context, action, standing, facts, self.now, target=target, settings=self.settings),
+            Decision,
+        )
 
     def permit(
         self,
@@ -126,7 +150,9 @@ class Gate:
 
     def permit_not_linked(self, action: Action) -> None:
         """For a record that is not here: refuse as for one that is, when the caller has nothing to do with it (D27)."""
-        decision = decide(self.context, action, NOT_LINKED, None, self.now, settings=self.settings)
+        decision = _certain(
+            lambda: decide(self.context, action, NOT_LINKED, None, self.now, settings=self.settings), Decision
+        )
         if not decision.permit:
             refuse_record(decision)
 

@@ -18,7 +18,7 @@ from dmp_fhir.interactions.messages import Response
 from dmp_fhir.outcome import not_found, refuse
 from dmp_fhir.policy.actions import Action
 from dmp_fhir.policy.engine import Decision
-from dmp_fhir.registry.search.lists import visible_entries, without_hidden_entries
+from dmp_fhir.registry.search.shown import shown
 from dmp_fhir.registry.shelves import DIRECTORY_TYPES, SHELVES, audit_event, current
 from dmp_fhir.registry.versions import Found, home_of, version_of, versions_of
 from dmp_fhir.store.tables import DIRECTORY
@@ -54,7 +54,7 @@ def vread(gate: Gate) -> Response:
         not_found()
     if found.method == "DELETE":
         gone(found)
-    found = _shown(gate, record_id, found)
+    (found,) = _shown(gate, record_id, found)
     gate.did("vread", "R", record_id, found, decision=decision)
     return answer_found(request, found)
 
@@ -65,7 +65,7 @@ def history(gate: Gate) -> Response:
     versions = [latest]
     if latest.resource_type != "AuditEvent":
         versions = versions_of(gate.reader, record_id, latest.resource_type, latest.id)
-    versions = [_shown(gate, record_id, each) for each in versions]
+    versions = _shown(gate, record_id, *versions)
     gate.did("history-instance", "R", record_id, latest, decision=decision)
     base_url = gate.exchange.base_url
     head = {
@@ -114,7 +114,8 @@ def visible(gate: Gate, *, deleted: bool = False) -> tuple[Found, str, Decision]
         not_found("DOCUMENT_INVISIBLE")
     if found.method == "DELETE" and not deleted:
         gone(found)
-    return _shown(gate, record_id, found), record_id, decision
+    (found,) = _shown(gate, record_id, found)
+    return found, record_id, decision
 
 
 def _visible_audit_event(gate: Gate, event_id: str) -> tuple[Found, str, Decision]:
@@ -134,13 +135,11 @@ def home_of_event(gate: Gate, event_id: str) -> str:
     return str(row[0])
 
 
-def _shown(gate: Gate, record_id: str, found: Found) -> Found:
-    """Lists show only the entries that the caller may see."""
-    if found.resource_type != "List":
-        return found
-    entries = visible_entries(gate.reader, [found.id], gate.predicates(record_id), record_id)
-    body = without_hidden_entries(found.body, entries[found.id])
-    return Found("List", found.id, found.version, found.last_updated, body, found.method)
+def _shown(gate: Gate, record_id: str, *versions: Found) -> list[Found]:
+    """Without what they name and the caller may not know of."""
+    if versions[0].resource_type not in ("List", "DocumentReference"):
+        return list(versions)
+    return shown(gate.reader, record_id, list(versions), gate.predicates(record_id))
 
 
 def gone(found: Found) -> None:

@@ -23,6 +23,7 @@ from dmp_fhir.registry.identifiers import UNIQUE_ID, key_of, owner_of
 from dmp_fhir.registry.labels import is_confidentiality, labels, mask_of, masks_of
 from dmp_fhir.registry.records import find_record
 from dmp_fhir.registry.search.query import PatientById, PatientByIdentifier
+from dmp_fhir.registry.search.shown import shown
 from dmp_fhir.registry.shelves import current
 from dmp_fhir.registry.versions import Found, home_of
 from dmp_fhir.wire.changes import Change
@@ -48,12 +49,18 @@ def patch(gate: Writing, request: Request) -> Response:
     decisions = [gate.permit(action, document.record_id, document.facts) for action in actions or [Action.DOC_READ]]
     require_match(request, document.version)
     if not actions:
-        return answer_written(request, _as_found(gate, document), 200)
+        return answer_written(request, _shown(gate, document, _as_found(gate, document)), 200)
     if after["status"] != "entered-in-error":  # which no guide has among its statuses (D3)
         require_no_worse(gate, before, after)
     found = amend_document(gate.tx, document, after, gate.instant(document.record_id))
     gate.did("patch", "U", document.record_id, found, decision=merged(decisions))
-    return answer_written(request, found, 200)
+    return answer_written(request, _shown(gate, document, found), 200)
+
+
+def _shown(gate: Writing, document: StoredDocument, found: Found) -> Found:
+    """The answer names no other document that the caller may not know of; authors know their own (TD3.1b)."""
+    predicates = gate.predicates(document.record_id, Action.DOC_FINDID)
+    return shown(gate.reader, document.record_id, [found], predicates)[0]
 
 
 def delete(gate: Writing, request: Request) -> Response:

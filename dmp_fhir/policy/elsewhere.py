@@ -13,7 +13,8 @@ CARRIED_OUT = MappingProxyType(
         "AR-06": "How a refusal is answered: `policy/refusals.py`; reasons go to the trace only.",
         "AR-10": "Erasure ten years after the closing, or on request by the next run of the jobs, well within three"
         " months: `jobs.py`, `registry/lifecycle.py`, `dmp-fhir record erase`.",
-        "AR-11": "Reopening: permitted by AR-09; authorisations, teams and emergency grants ended at the closing"
+        "AR-11": "Reopening: permitted by AR-09. What opens the record ended at the closing: authorisations, teams, the"
+        " treating physician's status, helpers, emergency grants; blocks, opposition and preferences are still there"
         " (`registry/lifecycle.py`).",
         "AR-26": "Outside the declared care team a professional's authorisation lasts a day unless it states its end:"
         " `registry/consents.py`.",
@@ -52,7 +53,8 @@ LEFT_OUT = MappingProxyType(
     }
 )
 NOTES = (
-    "AR-25: a team authorisation is not renewed by use; it ends at its term, and is recorded again.",
-    "AR-58: professionals in training (TRE_G16) have no row: no token of theirs names a profession of TRE_G15, so they"
-    " are read as a role, which opens nothing.",
+    "AR-25: a team's presumption ends twelve months after its latest use: consulting as its member moves the end of the"
+    " consent, at most once a month (`registry/consents.py`, `renew_teams`). An end that the patient stated stays.",
+    "AR-58: professionals in training (TRE_G16: students, residents) are read as a role whose row, G16, opens nothing:"
+    " they feed, and see what they are author of. An operator's matrix may open more to them.",
 )

@@ -24,6 +24,8 @@ import orjson
 from dmp_fhir.profiles.terminology import code_list
 
 ANY_ROLE = "*"
+IN_TRAINING = "G16"
+"""The row of students and residents, for every code of TRE_G16 that has none of its own."""
 FILE_NAME = "matrix.json"
 _CONFIDENCES = frozenset({"confirmed", "partial", "unverified"})
 _CODE = re.compile(r"[A-Za-z0-9_.-]{1,64}")
@@ -80,7 +82,9 @@ class Matrix:
         if category == "PS":
             return self.professions.get(profession or "")
         if category == "PS_ROLE":
-            return self.roles.get(profession or "") or self.roles.get(ANY_ROLE)
+            code = profession or ""
+            in_training = self.roles.get(IN_TRAINING) if code.startswith(IN_TRAINING) else None
+            return self.roles.get(code) or in_training or self.roles.get(ANY_ROLE)
         return None
 
     def cell(self, category: str, profession: str | None, type_code: str) -> Cell:

@@ -15,6 +15,10 @@ COARSE = "AUTORISATION_REFUSEE"
 CLOSED = "DMP_FERME"
 
 
+class PolicyInTrouble(Exception):
+    """The rules could not be asked, or did not answer in time or with sense: answered 503, never with data (TF-028)."""
+
+
 def refuse_record(decision: Decision) -> NoReturn:
     """Raise the answer to a decision that does not permit: 403 (or 400, 422 for what the token lacks); 404 for a hidden
     document."""

@@ -116,6 +116,7 @@ NO_RECORD = Standing("", "absent")
 NOT_LINKED = Standing("", "open")
 """That of whoever has nothing to do with a record: a search in one that is not there is answered by it (D27)."""
 
+# CROSS JOIN, so that SQLite begins with the people and teams, of which most records have none.
 _QUERY = """
 SELECT 'record', status, birth_date, '', '', CAST(NULL AS BIGINT), CAST(NULL AS BIGINT), clock
   FROM record WHERE id = :record
@@ -129,25 +130,24 @@ SELECT 'consent', kind, decision, actor_kind, actor_id, period_low, period_high,
   FROM consent WHERE record_id = :record AND status = 'active'
 UNION ALL
 SELECT 'related', p.id, t.parameter, t.code, '', p.period_low, p.period_high, 0
-  FROM party p
-  JOIN search_token t ON t.record_id = p.record_id AND t.resource_id = p.id
-   AND t.resource_type = 'RelatedPerson' AND t.parameter IN ('identifier', 'relationship')
+  FROM party p CROSS JOIN search_token t
  WHERE p.record_id = :record AND p.resource_type = 'RelatedPerson' AND p.active AND NOT p.deleted
+   AND t.record_id = :record AND t.resource_id = p.id
+   AND t.resource_type = 'RelatedPerson' AND t.parameter IN ('identifier', 'relationship')
 UNION ALL
 SELECT 'team', p.id, t.code, '', '', NULL, NULL, 0
-  FROM party p
-  JOIN search_token t ON t.record_id = p.record_id AND t.resource_id = p.id
-   AND t.resource_type = 'CareTeam' AND t.parameter = 'identifier'
+  FROM party p CROSS JOIN search_token t
  WHERE p.record_id = :record AND p.resource_type = 'CareTeam' AND p.active AND NOT p.deleted
+   AND t.record_id = :record AND t.resource_id = p.id
+   AND t.resource_type = 'CareTeam' AND t.parameter = 'identifier'
 UNION ALL
 SELECT 'member', r.resource_id, CASE WHEN r.identifier_value <> '' THEN r.identifier_value ELSE t.code END, '', '',
        p.period_low, p.period_high, 0
-  FROM party p
-  JOIN search_reference r ON r.record_id = p.record_id AND r.resource_id = p.id
-   AND r.resource_type = 'CareTeam' AND r.parameter = 'participant'
+  FROM party p CROSS JOIN search_reference r
   LEFT JOIN search_token t ON r.identifier_value = '' AND t.record_id = '' AND t.resource_id = r.target_id
    AND t.resource_type = r.target_type AND t.parameter = 'identifier'
  WHERE p.record_id = :record AND p.resource_type = 'CareTeam' AND p.active AND NOT p.deleted
+   AND r.record_id = :record AND r.resource_id = p.id AND r.resource_type = 'CareTeam' AND r.parameter = 'participant'
 """
 
 

@@ -1,6 +1,8 @@
 """Invariants of the R4 base definitions checked with the structure, each under its HL7 key. What a rule reads may still
 be malformed: the structure check says so, the rule then keeps silent.
 
+Beside them the few rules that R4 gives in words only, named after the element (`FHIR R4 Identifier.system`).
+
 https://hl7.org/fhir/R4/datatypes.html, https://hl7.org/fhir/R4/bundle.html, https://hl7.org/fhir/R4/list.html
 """
 
@@ -9,7 +11,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
+from dmp_fhir.canonicals import URI
+from dmp_fhir.profiles.documents import addresses, named_by, server_of
 from dmp_fhir.profiles.primitives import date_interval
+from dmp_fhir.profiles.references import is_absolute, rest_address
 
 Tree = dict[str, Any]
 
@@ -45,6 +50,33 @@ def _period(node: Tree, fault: Fault) -> None:
         fault("per-1", None, "Le début (start) est après la fin (end).", "The start is after the end.")
 
 
+def _coding(node: Tree, fault: Fault) -> None:
+    _system("Coding", node, fault)
+
+
+def _identifier(node: Tree, fault: Fault) -> None:
+    """https://hl7.org/fhir/R4/datatypes.html#Identifier: the system urn:ietf:rfc:3986 says that the value is a URI."""
+    _system("Identifier", node, fault)
+    value = node.get("value")
+    if node.get("system") == URI and type(value) is str and not is_absolute(value):
+        fr = f"Le système {URI} annonce un URI complet (urn:oid:…, urn:uuid:…, https://…) dans value."
+        en = f"The system {URI} announces a full URI (urn:oid:…, urn:uuid:…, https://…) in value."
+        fault("FHIR R4 Identifier.value", "value", fr, en)
+
+
+def _system(name: str, node: Tree, fault: Fault) -> None:
+    """A relative address names no code system and no namespace: nobody else could tell which one is meant."""
+    system = node.get("system")
+    if type(system) is str and not is_absolute(system):
+        fr = f"system est un URI absolu (https://…, urn:oid:…) ; trouvé : {system[:100]}."
+        fault(
+            f"FHIR R4 {name}.system",
+            "system",
+            fr,
+            f"system is an absolute URI (https://…, urn:oid:…); found: {system[:100]}.",
+        )
+
+
 def _quantity(node: Tree, fault: Fault) -> None:
     if "code" in node and "system" not in node:
         fault("qty-3", "system", "Un code d'unité a besoin de son système.", "A unit code needs its system.")
@@ -75,6 +107,8 @@ def _consent(node: Tree, fault: Fault) -> None:
         fault("ppc-1", None, fr, "A consent names its policy: policy or policyRule.")
 
 
+# A fullUrl may lack where nothing has an identity yet, or only answers.
+_UNNAMED = frozenset({"batch", "transaction", "batch-response", "transaction-response"})
 _REQUEST = frozenset({"batch", "transaction", "history"})
 _RESPONSE = frozenset({"batch-response", "transaction-response", "history"})
 
@@ -98,9 +132,22 @@ def _bundle(node: Tree, fault: Fault) -> None:
         if _first_type(entries) != "Composition":
             fr = "La première ressource d'un document est une Composition."
             fault("bdl-11", "entry", fr, "The first resource of a document is a Composition.")
+        else:
+            _document(entries, fault)
     elif kind == "message" and _first_type(entries) != "MessageHeader":
         fr = "La première ressource d'un message est un MessageHeader."
         fault("bdl-12", "entry", fr, "The first resource of a message is a MessageHeader.")
+
+
+def _document(entries: list[Tree], fault: Fault) -> None:
+    """What a composition names is in its document (https://hl7.org/fhir/R4/documents.html#content)."""
+    here = addresses(entries)
+    base = server_of(entries[0].get("fullUrl"))
+    for way, reference in named_by(entries[0]["resource"]):
+        if reference[:1] != "#" and reference not in here and base + reference not in here:
+            fr = f"Le document ne contient pas {reference[:100]}, que sa composition désigne : ajoutez-le."
+            en = f"The document doesn't hold {reference[:100]}, which its composition names: add it."
+            fault("FHIR R4 document", f"entry[0].resource.{way}", fr, en)
 
 
 def _first_type(entries: list[Tree]) -> Any:
@@ -129,7 +176,12 @@ def _bundle_entries(kind: Any, entries: list[Tree], fault: Fault) -> None:
 def _full_url(kind: Any, entry: Tree, where: str, seen: set[tuple[str, str]], fault: Fault) -> None:
     url = entry.get("fullUrl")
     if type(url) is not str:
+        if "fullUrl" not in entry and kind not in _UNNAMED:
+            fr = "Hors lots (batch, transaction), chaque entrée a une fullUrl, l'identité de sa ressource."
+            en = "Except in transactions and batches, each entry has a fullUrl, the identity of its resource."
+            fault("FHIR R4 Bundle.entry.fullUrl", f"{where}.fullUrl", fr, en)
         return
+    _identity(kind, entry, url, where, fault)
     if "/_history/" in url:
         fault("bdl-8", where, "fullUrl ne nomme pas une version.", "fullUrl doesn't name a version.")
     resource = entry.get("resource")
@@ -141,9 +193,27 @@ def _full_url(kind: Any, entry: Tree, where: str, seen: set[tuple[str, str]], fa
     seen.add((url, version))
 
 
+def _identity(kind: Any, entry: Tree, url: str, where: str, fault: Fault) -> None:
+    """It is absolute and doesn't disagree with the id (https://hl7.org/fhir/R4/bundle-definitions.html)."""
+    if not is_absolute(url):
+        fr = f"fullUrl est un URI absolu (urn:uuid:…, https://…) ; trouvé : {url[:100]}."
+        en = f"fullUrl is an absolute URI (urn:uuid:…, https://…); found: {url[:100]}."
+        fault("FHIR R4 Bundle.entry.fullUrl", f"{where}.fullUrl", fr, en)
+        return
+    resource, named = entry.get("resource"), rest_address(url)
+    if type(resource) is not dict or named is None or (kind in _UNNAMED and "id" not in resource):
+        return
+    if named != (resource.get("resourceType"), resource.get("id")):
+        fr = f"fullUrl ({url[:100]}) et le type ou l'id de la ressource se contredisent."
+        en = f"fullUrl ({url[:100]}) and the type or id of the resource disagree."
+        fault("FHIR R4 Bundle.entry.fullUrl", f"{where}.fullUrl", fr, en)
+
+
 RULES: Mapping[str, Callable[[Tree, Fault], None]] = {
     "Extension": _extension,
     "Attachment": _attachment,
+    "Coding": _coding,
+    "Identifier": _identifier,
     "Period": _period,
     "Quantity": _quantity,
     "Age": _quantity,

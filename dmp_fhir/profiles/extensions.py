@@ -1,4 +1,4 @@
-"""Known extensions wherever they stand: whether their definition lets them stand there.
+"""Known extensions wherever they stand: whether their definition lets them stand there, and knows their parts.
 
 https://hl7.org/fhir/R4/defining-extensions.html#context
 """
@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import Any
 
 from dmp_fhir.profiles.definitions import type_of
+from dmp_fhir.profiles.references import is_absolute
 from dmp_fhir.profiles.rules import ProfileError, Rule
 from dmp_fhir.profiles.visit import Visit
 from dmp_fhir.profiles.walk import Way
@@ -22,6 +23,7 @@ class Contexts:
 
     def __init__(self, structures: Mapping[str, Tree]) -> None:
         self._rules: dict[str, tuple[Rule, frozenset[str]] | None] = {}
+        self._parts: dict[str, tuple[Rule, frozenset[str]]] = {}
         for url, tree in structures.items():
             if tree["type"] != "Extension" or not _names_itself(tree):
                 continue
@@ -36,6 +38,10 @@ class Contexts:
             fr, en = f"Cette extension va sur {some}.", f"This extension goes on {some}."
             rule = Rule(url, "Extension", "context", "error", fr, en)
             self._rules[url] = (rule, frozenset(places)) if places and "Element" not in places else None
+            if parts := _parts(tree):
+                some = ", ".join(sorted(parts))
+                fr, en = f"Parties de cette extension : {some}.", f"Parts of this extension: {some}."
+                self._parts[url] = Rule(url, "Extension.extension", "slicing", "error", fr, en), parts
 
     def __contains__(self, url: object) -> bool:
         return url in self._rules
@@ -54,6 +60,26 @@ class Contexts:
         names = holders(str(resource["resourceType"]), tuple(reversed(steps)))
         if places.isdisjoint(names) and places.isdisjoint(_outer_url(resource, resource_way, way[0])):
             visit.fault(rule, way)
+
+    def check_parts(self, visit: Visit, url: str, value: Any, way: Way) -> None:
+        """A part named by a word, not by an address of its own, is one of those the definition gives
+        (https://hl7.org/fhir/R4/extensibility.html#Extension)."""
+        found = self._parts.get(url)
+        inner = value.get("extension") if found is not None else None
+        if found is None or type(inner) is not list:
+            return
+        rule, parts = found
+        for n, each in enumerate(inner):
+            name = each.get("url") if type(each) is dict else None
+            if type(name) is str and name not in parts and not is_absolute(name):
+                given = f"Trouvé : {name[:100]}.", f"Found: {name[:100]}."
+                visit.fault(rule, ((way, "extension", n), "url", None), *given)
+
+
+def _parts(tree: Tree) -> frozenset[str]:
+    """The urls of the parts of a complex extension."""
+    elements = (tree.get("differential") or tree.get("snapshot") or {}).get("element", ())
+    return frozenset(each["fixedUri"] for each in elements if each.get("path") == "Extension.extension.url")
 
 
 def _names_itself(tree: Tree) -> bool:

@@ -6,7 +6,7 @@ from typing import Any
 
 from dmp_fhir.profiles.definitions import Property, resource_types
 from dmp_fhir.profiles.primitive_checks import Check
-from dmp_fhir.profiles.references import CONDITIONAL, REFERENCE
+from dmp_fhir.profiles.references import CONDITIONAL, REFERENCE, is_absolute
 from dmp_fhir.profiles.walk import Walk, Way
 
 
@@ -30,6 +30,11 @@ def reference_check(known: Property, inner: Check) -> Check:
                         en = f"'{reference[:64]}' names no contained resource."
                         walk.add("invariant", fr, en, ((way, name, n), "reference", None), "ref-1")
                         return
+                elif walk.inside is None:
+                    fr = "« # » désigne, depuis une ressource contenue, celle qui la contient : ici, rien."
+                    en = "'#' names, from a contained resource, the one that holds it: nothing here."
+                    walk.add("invariant", fr, en, ((way, name, n), "reference", None), "ref-1")
+                    return
             elif reference in walk.entries:
                 target = walk.entries[reference]
             elif match := REFERENCE.fullmatch(reference) or CONDITIONAL.fullmatch(reference):
@@ -40,6 +45,11 @@ def reference_check(known: Property, inner: Check) -> Check:
                     en = f"'{match[1]}' is no resource type of FHIR R4."
                     walk.add("value", fr, en, ((way, name, n), "reference", None), "FHIR R4 Reference.reference")
                     return
+            elif not is_absolute(reference):
+                fr = f"« {reference[:100]} » ne désigne pas une ressource ; attendu : Type/id, un URI absolu ou #id."
+                en = f"'{reference[:100]}' is no address of a resource; expected: Type/id, an absolute URI or #id."
+                walk.add("value", fr, en, ((way, name, n), "reference", None), "FHIR R4 Reference.reference")
+                return
         if targets and type(target) is str and target in resource_types() and target not in targets:
             some = ", ".join(sorted(targets))
             fr = f"Une référence à {target} n'est pas permise ici ; permis : {some}."

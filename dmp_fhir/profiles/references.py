@@ -12,6 +12,19 @@ REFERENCE = re.compile(
     r"(?:https?://[^\s?#]{1,1500}/)?([A-Z][A-Za-z]{1,40})/[A-Za-z0-9.-]{1,64}(?:/_history/[A-Za-z0-9.-]{1,64})?(?:#[^\s]*)?"
 )
 CONDITIONAL = re.compile(r"([A-Z][A-Za-z]{1,40})\?[^\s]+")
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:.+")
+_REST = re.compile(r"https?://[^\s?#]+/([A-Z][A-Za-z]{1,40})/([A-Za-z0-9.-]{1,64})(?:/_history/[A-Za-z0-9.-]{1,64})?")
+
+
+def is_absolute(uri: str) -> bool:
+    """Whether a URI has a scheme (https://www.rfc-editor.org/rfc/rfc3986#section-4.3)."""
+    return uri.startswith(("http://", "https://", "urn:")) or _SCHEME.fullmatch(uri) is not None
+
+
+def rest_address(url: str) -> tuple[str, str] | None:
+    """Type and id in the address of a resource on a server; None for another URI."""
+    match = _REST.fullmatch(url)
+    return (match[1], match[2]) if match is not None and match[1] in resource_types() else None
 
 
 def type_named_by(reference: str) -> str | None:

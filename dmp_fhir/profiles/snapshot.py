@@ -243,6 +243,8 @@ class _Reader:
                 raise self.wrong(f"type {code} is none of R4")
             old = uses.get(code, TypeUse(code))
             profiles = tuple(url.split("|")[0] for url in each.get("profile", ()))
+            # The definition of the type itself, as a profile discriminator needs one, says no more than the type.
+            profiles = tuple(url for url in profiles if url != BASE + code or not self.library.is_base(url))
             targets = tuple(url.split("|")[0] for url in each.get("targetProfile", ()))
             aggregation = frozenset(each.get("aggregation", ()))
             if old.aggregation and old.aggregation != aggregation:

@@ -90,7 +90,7 @@ def _contained_types(walk: Walk, node: Tree, way: Way) -> dict[str, str]:
     """Ids of the contained resources and their types; ids are unique among them."""
     found: dict[str, str] = {}
     items = node["contained"]
-    for n, item in enumerate(items if type(items) is list else []):
+    for n, item in enumerate(items if type(items) is list else [items]):
         if type(item) is not dict or type(item.get("id")) is not str:
             continue
         if item["id"] in found:
@@ -324,8 +324,15 @@ def _extension_check() -> Check:
     def check(walk: Walk, value: Any, way: Way, name: str, n: int | None) -> None:
         inner(walk, value, way, name, n)
         url = value.get("url") if type(value) is dict else None
-        if type(url) is str and url in walk.known:
+        if type(url) is not str:
+            return
+        if url in walk.known:
             walk.met.append((url, value, (way, name, n), walk.resource, walk.resource_way))
+        elif not is_absolute(url) and not (type(way) is tuple and way[1] in ("extension", "modifierExtension")):
+            # Only the parts of an extension have names relative to it.
+            fr = f"L'url d'une extension est un URI absolu, celui de sa définition ; trouvé : {url[:100]}."
+            en = f"The url of an extension is an absolute URI, that of its definition; found: {url[:100]}."
+            walk.add("value", fr, en, ((way, name, n), "url", None), "FHIR R4 Extension.url")
 
     return check
 

@@ -123,6 +123,7 @@ class Validator:
         self._resource(visit, issues, tree, way, profiles or ())
         for url, value, place, holder, holder_way in walk.met:
             self._contexts.check(visit, url, place, holder, holder_way)
+            self._contexts.check_parts(visit, url, value, place)
             visit.conform(self.profiles[url], value, place)
         if not visit.faults:
             return issues

@@ -3,11 +3,11 @@ status."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from dmp_fhir.canonicals import EXT_CLOSURE
+from dmp_fhir.canonicals import EXT_CLOSURE, EXT_RENEWED_BY_USE
 from dmp_fhir.instants import instant_text
 from dmp_fhir.policy.settings import PolicySettings
 from dmp_fhir.policy.standing import PARIS, Standing
@@ -16,6 +16,7 @@ from dmp_fhir.registry.columns import consent_columns
 from dmp_fhir.registry.lifecycle import end_consents, follow_status, status_of
 from dmp_fhir.registry.shelves import current, put_next
 from dmp_fhir.registry.versions import Found
+from dmp_fhir.store.clock import lock_record
 from dmp_fhir.store.database import Reader, Transaction
 from dmp_fhir.wire.json import parse_json
 
@@ -27,7 +28,8 @@ def with_period(tree: Tree, standing: Standing, now_ms: int, settings: PolicySet
     """An authorisation as stored: with a start, and an end when it states none (AR-25, AR-26, D20).
 
     `permit_months` to the day, in the French calendar; `outsider_hours` when a professional records it for somebody
-    outside the declared care team. A consent of another kind is left as it is.
+    outside the declared care team. The end that a team gets here says that use renews it. A consent of another kind is
+    left as it is.
     """
     columns = consent_columns(tree)
     if columns["kind"] not in _PERMITS or columns["status"] != "active" or columns["period_high"] is not None:
@@ -40,7 +42,46 @@ def with_period(tree: Tree, standing: Standing, now_ms: int, settings: PolicySet
         period["end"] = instant_text(int(moment.timestamp()) * 1000)
     else:
         period["end"] = _months_later(start, settings.permit_months)
+        if columns["kind"] == "EQUIPE":
+            period["extension"] = [*_not_renewed(period), {"url": EXT_RENEWED_BY_USE, "valueBoolean": True}]
     return tree | {"provision": provision | {"period": period}}
+
+
+def _not_renewed(period: Tree) -> list[Tree]:
+    return [each for each in period.get("extension", []) if each.get("url") != EXT_RENEWED_BY_USE]
+
+
+def renew_teams(
+    tx: Transaction, record_id: str, teams: Iterable[str], now_ms: int, settings: PolicySettings
+) -> list[Found]:
+    """The presumption of a care team lasts `permit_months` from its latest use (AR-25): the new versions of its
+    consents whose end the registry gave, at most one a month. An end that the patient stated stays."""
+    names = {f"team_{n}": team for n, team in enumerate(sorted(teams))}
+    rows = tx.rows(
+        "SELECT id FROM consent WHERE record_id = :record_id AND kind = 'EQUIPE' AND status = 'active'"
+        f" AND period_high > :now AND period_high < :soon AND actor_id IN ({', '.join(f':{name}' for name in names)})"
+        " ORDER BY id",
+        {"record_id": record_id, "now": now_ms, "soon": _start_of(_months_later(now_ms, settings.permit_months - 1))}
+        | names,
+    )
+    if not rows:
+        return []
+    end = _months_later(now_ms, settings.permit_months)
+    instant = lock_record(tx, record_id).tick(now_ms)
+    renewed = []
+    for (consent_id,) in rows:
+        found = current(tx, record_id, "Consent", consent_id)
+        tree = parse_json(found.body) if found else {}
+        period = tree.get("provision", {}).get("period", {})
+        if found is None or len(_not_renewed(period)) == len(period.get("extension", [])):
+            continue
+        tree["provision"]["period"] = period | {"end": end}
+        renewed.append(put_next(tx, record_id, tree, found.version, instant, "PUT"))
+    return renewed
+
+
+def _start_of(day: str) -> int:
+    return int(datetime.fromisoformat(day).replace(tzinfo=PARIS).timestamp()) * 1000
 
 
 def is_outsider(standing: Standing, actor_kind: str | None, actor_id: str | None, now_ms: int) -> bool:

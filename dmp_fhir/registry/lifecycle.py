@@ -46,14 +46,15 @@ def follow_status(tx: Transaction, record_id: str, before: str, after: str, inst
 
 
 def _closed(tx: Transaction, record_id: str, instant: int) -> list[Found]:
-    """Authorisations, team presumptions and emergency accesses end for good; blocks and preferences stay (AR-11)."""
+    """What opens the record ends for good: authorisations, team presumptions, the treating physician's status, helpers
+    and emergency accesses. Blocks, opposition and preferences stay (AR-11)."""
     _note(tx, record_id, closed=instant, suspended=None)
     end_grants(tx, record_id, instant)
     return end_consents(
         tx,
         record_id,
         instant,
-        "kind IN ('AUTORISATION', 'EQUIPE')",
+        "kind IN ('AUTORISATION', 'EQUIPE', 'MEDECIN_TRAITANT', 'DELEGATION')",
         {},
     )
 

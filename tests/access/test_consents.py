@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from dmp_fhir.canonicals import CONSENT_KIND_SYSTEM
+from dmp_fhir.store.check import check
 from tests.access.consents import Office, closing, consent, helper, professional, purposes, structure
 from tests.rest.bodies import CLAIRE, JULIEN, lot
 from tests.rest.caller import Caller
@@ -53,6 +55,36 @@ def test_outside_the_declared_team_a_day(registry: Caller) -> None:
     assert end_of(registry, given, "dr-petit", patient_agreement=True) == "2026-11-23T07:00:00.000Z"
     for_long = consent("AUTORISATION", "permit", JULIEN, professional(PETIT))
     assert end_of(registry, for_long, "dr-petit", patient_agreement=True) == "2027-11-22"
+
+
+def team_consents(registry: Caller) -> list[dict[str, Any]]:
+    kind = f"{CONSENT_KIND_SYSTEM}|EQUIPE"
+    return registry.get(f"Consent?patient.identifier={MARCEL}&category={kind}", by="patient-marcel-durand").matches
+
+
+def test_using_a_team_renews_it(registry: Caller, office: Office) -> None:
+    """AR-25: twelve months from the latest use, written once a month at most; an end that was stated stays."""
+    (stated,) = team_consents(registry)
+    assert looks(registry, "infirmiere-robert", MARCEL) == 200
+    assert team_consents(registry) == [stated]
+    team = stated["provision"]["actor"][0]["reference"]
+    answer = registry.create(consent("EQUIPE", "permit", MARCEL, team), by="patient-marcel-durand")
+    assert answer.status == 201, answer.content
+    ends = []
+    for months in (0, 2, 0, 11):
+        office.clock.advance(seconds=months * 30 * 86_400)
+        assert looks(registry, "infirmiere-robert", MARCEL) == 200
+        given = next(each for each in team_consents(registry) if each["id"] != stated["id"])
+        ends.append((given["meta"]["versionId"], given["provision"]["period"]["end"]))
+    assert ends == [("1", "2027-11-22"), ("2", "2028-01-21"), ("2", "2028-01-21"), ("3", "2028-12-17")]
+    traced = office.rows(
+        "SELECT agent_id FROM audit_event WHERE entity_id = :id AND subtype = 'update' AND action = 'U'", id=given["id"]
+    )
+    assert traced == [(ROBERT,), (ROBERT,)]
+    assert check(office.services.database, office.services.payloads) == []
+    office.clock.advance(seconds=13 * 30 * 86_400)
+    assert looks(registry, "infirmiere-robert", MARCEL) == 403
+    assert next(each for each in team_consents(registry) if each["id"] == given["id"])["meta"]["versionId"] == "3"
 
 
 def test_the_end_acts(registry: Caller, office: Office) -> None:
@@ -229,6 +261,7 @@ def test_after_closing_nothing_and_after_reopening_only_what_was_refused(registr
     assert not any(each["url"].endswith("dmp-fermeture") for each in patient.get("extension", []))
     assert looks(registry, CLAIRE_HERSELF) == 200
     assert looks(registry, "dr-petit") == 403  # authorisations don't come back
+    assert looks(registry, "dr-moreau") == 403  # nor does the treating physician's status
     assert looks(registry, "dr-roux") == 403  # blocks do
     emergency = {"purpose": "bris_de_glace", "reason": "patiente inconsciente aux urgences"}
     assert looks(registry, "dr-chevalier", **emergency) == 403  # preferences do

@@ -15,10 +15,12 @@ from hypothesis import strategies as st
 from joserfc import jws, jwt
 from joserfc.jwk import ECKey, OKPKey, RSAKey
 
+from dmp_fhir.canonicals import TRE_G16
 from dmp_fhir.identity.issuers import TrustedIssuer, keys_of
 from dmp_fhir.identity.sandbox import AUDIENCE, ISSUER, Sandbox, claims_of, personas
 from dmp_fhir.identity.tokens import MAX_TOKEN, TokenVerifier
 from dmp_fhir.outcome import Refusal, Refused
+from dmp_fhir.policy.matrix import packaged
 
 NOW = 1_790_000_000_000
 FOREIGN = ECKey.generate_key("P-256", private=True)
@@ -293,6 +295,17 @@ def test_an_issuer_vouches_only_for_its_categories(sandbox: Sandbox) -> None:
     verifier = TokenVerifier((narrow,), lambda: NOW)
     verifier.verify("Bearer " + sandbox.issue("chu-feeder", now_ms=NOW))
     assert_401(verifier, "Bearer " + sandbox.issue("dr-moreau", now_ms=NOW))
+
+
+def test_a_student_is_known_by_the_code_of_the_training(sandbox: Sandbox, verifier: TokenVerifier) -> None:
+    """TRE_G16, for which the matrix has a row that opens nothing: never the rights of the profession to come."""
+    for code in ("G16_10", "G16_60"):
+        role = [{"system": TRE_G16, "code": code}]
+        context = verifier.verify("Bearer " + sandbox.sign(nested("ihe_iua", subject_role=role)))
+        assert (context.actor_category, context.profession) == ("PS_ROLE", code)
+        row = packaged().row(context.actor_category, context.profession)
+        assert row is not None
+        assert (row.code, row.default.read, dict(row.exceptions)) == ("G16", False, {})
 
 
 def test_an_unknown_profession_is_a_role(sandbox: Sandbox, verifier: TokenVerifier) -> None:

@@ -88,7 +88,10 @@ SEARCHES = (
     "DocumentReference?{p}&identifier=" + quote(f"urn:ietf:rfc:3986|{unique_id()}"),
     "DocumentReference?identifier=" + quote(f"urn:ietf:rfc:3986|{unique_id()}"),
     "DocumentReference?{p}&_id={id}",
-    "DocumentReference?{p}&related={id}",
+    "DocumentReference?{p}&related=DocumentReference/{id}",
+    "DocumentReference?{p}&relatesto:missing=true&_count=100",
+    "DocumentReference?{p}&related:missing=false",
+    "DocumentReference?{p}&relatesto:identifier=" + quote(f"urn:ietf:rfc:3986|{unique_id()}"),
     "DocumentReference?{p}&relatesto=DocumentReference/{id}",
     "DocumentReference?{p}&author.family=Moreau&_summary=count",
     "DocumentReference?{p}&description:contains=hidden",
@@ -147,6 +150,27 @@ def test_tf_009_lists_show_their_visible_entries_only(twins: Twins) -> None:
             status, _, body = twins.same(lambda each, by=reader, end=path: each.talk.get(each.folder + end, by=by))
             assert status == 200
             assert body.count(OTHERS[2].encode()) == 1
+
+
+def test_tf_009_documents_name_visible_ones_only(twins: Twins) -> None:
+    """An open document completes the hidden one: read, old version, history and the answer to a change say nothing of
+    it; its author still reads the relation, in the bytes that were stored."""
+    identifier = quote(f"urn:ietf:rfc:3986|{oid(OTHERS[3])}")
+    path = f"DocumentReference?patient.identifier={quote(twins.ins)}&identifier={identifier}"
+    (naming,) = twins.holding.talk.get(path, by="dr-moreau").matches
+    if twins.kind != "deleted":
+        assert naming["relatesTo"][0]["target"]["reference"] == f"DocumentReference/{twins.holding.hidden}"
+        assert naming["context"]["related"] == [{"reference": f"DocumentReference/{twins.holding.hidden}"}]
+    for reader in twins.readers:
+        for end in ("", "/_history", "/_history/1"):
+            answer = twins.holding.talk.get(f"DocumentReference/{naming['id']}{end}", by=reader)
+            assert answer.status == 200
+            assert twins.holding.hidden not in answer.content.decode()
+            assert HIDDEN not in answer.content.decode()
+        unchanged = {"op": "test", "path": "/status", "value": "current"}
+        answer = twins.holding.talk.patch(f"DocumentReference/{naming['id']}", unchanged, by=reader)
+        assert answer.status == 200
+        assert twins.holding.hidden not in answer.content.decode()
 
 
 def test_tf_019_traces_do_not_name_it(twins: Twins) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import quote
 from zoneinfo import ZoneInfo
@@ -124,22 +125,67 @@ def test_tf_046_parents_until_the_day_of_majority(world: Registry) -> None:
 # --- the policy itself: TF-028 to TF-030 -----------------------------------------------------------
 
 
-@pytest.mark.parametrize("fault", [RuntimeError("broken"), TypeError("None"), KeyError("cache")], ids=repr)
-@pytest.mark.parametrize("part", ["decide", "document_predicate", "load_standing"])
-def test_tf_028_a_policy_in_trouble_shows_nothing(
-    world: Registry, monkeypatch: pytest.MonkeyPatch, part: str, fault: Exception
-) -> None:
-    document = some_document(world, "dr-moreau", CLAIRE)
-
+def _raise(fault: Exception) -> Any:
     def fail(*_: Any, **__: Any) -> None:
         raise fault
 
-    monkeypatch.setattr(gate, part, fail)
-    for path in (of(CLAIRE), f"DocumentReference/{document}", f"DocumentReference/{document}/_history"):
-        answer = world.talk.get(path, by="dr-moreau")
-        assert answer.status >= 500, path
-        assert answer.tree["resourceType"] == "OperationOutcome"
-        assert document not in answer.content.decode()
+    return fail
+
+
+TROUBLES: dict[str, Any] = {
+    "RuntimeError": _raise(RuntimeError("broken")),
+    "TypeError": _raise(TypeError("None")),
+    "KeyError": _raise(KeyError("cache")),
+    "TimeoutError": _raise(TimeoutError()),
+    "None": lambda *_, **__: None,
+    "empty set": lambda *_, **__: frozenset(),
+    "permit by accident": lambda *_, **__: True,
+}
+
+
+def no_answer(answer: Answer, document: str) -> None:
+    assert (answer.status, answer.headers.get("Retry-After")) == (503, "2")
+    assert [issue["code"] for issue in answer.tree["issue"]] == ["transient"]
+    assert document not in answer.content.decode()
+
+
+@pytest.mark.parametrize("trouble", TROUBLES)
+@pytest.mark.parametrize("part", ["decide", "document_predicate", "load_standing"])
+def test_tf_028_a_policy_in_trouble_shows_nothing(
+    world: Registry, monkeypatch: pytest.MonkeyPatch, part: str, trouble: str
+) -> None:
+    document = some_document(world, "dr-moreau", CLAIRE)
+    monkeypatch.setattr(gate, part, TROUBLES[trouble])
+    for end in ("", "/_history", "/_history/1"):
+        no_answer(world.talk.get(f"DocumentReference/{document}{end}", by="dr-moreau"), document)
+    for path in (of(CLAIRE), of(CLAIRE, _summary="count")):
+        no_answer(world.talk.get(path, by="dr-moreau"), document)
+
+
+def test_tf_028_a_decision_that_takes_too_long(world: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    document = some_document(world, "dr-moreau", CLAIRE)
+    moments = iter(range(0, 10_000, 30))
+    monkeypatch.setattr(gate, "time", SimpleNamespace(monotonic=lambda: next(moments)))
+    no_answer(world.talk.get(f"DocumentReference/{document}", by="dr-moreau"), document)
+
+
+def test_tf_028_a_corrupted_row(world: Registry) -> None:
+    """A date of birth that is none: neither adult nor minor, so nothing is decided."""
+    document = some_document(world, "dr-moreau", CLAIRE)
+    database = world.app.extensions["dmp_fhir"].database
+    which = {"ins": CLAIRE.rpartition("|")[2]}
+    here = "WHERE id = (SELECT record_id FROM ins WHERE value = :ins)"
+    with database.snapshot() as reader:
+        before = reader.row(f"SELECT birth_date FROM record {here}", which)[0]
+    try:
+        with database.transaction() as tx:
+            tx.execute(f"UPDATE record SET birth_date = 'xxxx' {here}", which)
+        no_answer(world.talk.get(f"DocumentReference/{document}", by="dr-moreau"), document)
+        no_answer(world.talk.get(of(CLAIRE), by="dr-moreau"), document)
+    finally:
+        with database.transaction() as tx:
+            tx.execute(f"UPDATE record SET birth_date = :date {here}", which | {"date": before})
+    assert world.talk.get(f"DocumentReference/{document}", by="dr-moreau").status == 200
 
 
 def test_tf_029_nobody_means_nobody(world: Registry) -> None:

@@ -79,7 +79,7 @@ def fill(registry: Registry, kind: str, ins: str, author: str) -> None:
     registry.publish(lot(OTHERS[0], ins=ins), "open-0", by=author)
     registry.publish(lot(OTHERS[1], ins=ins), "open-1", by=author)
     _mixed_lot(registry, kind, ins, author)
-    registry.publish(lot(OTHERS[3], ins=ins), "open-3", by=author)
+    registry.publish(_naming_the_hidden(registry, lot(OTHERS[3], ins=ins)), "open-3", by=author)
     if registry.has_hidden and kind == "masked":
         patient = f"patient-{'claire' if ins.endswith('153') else 'lea'}-martin"
         patch = [{"op": "add", "path": "/securityLabel/-", "value": mask("MASQUE_PS")}]
@@ -88,6 +88,16 @@ def fill(registry: Registry, kind: str, ins: str, author: str) -> None:
         answer = registry.talk.ask("DELETE", f"DocumentReference/{registry.hidden}", by=author)
         assert answer.status == 204
     registry.publish(lot(OTHERS[4], ins=ins), "open-4", by=author)
+
+
+def _naming_the_hidden(registry: Registry, body: Tree) -> Tree:
+    """An open document that completes the hidden one, and names it among what is related."""
+    if registry.has_hidden:
+        target = {"reference": f"DocumentReference/{registry.hidden}"}
+        resource = body["entry"][1]["resource"]
+        resource["relatesTo"] = [{"code": "appends", "target": target | {"display": HIDDEN}}]
+        resource["context"]["related"] = [target]
+    return body
 
 
 def _mixed_lot(registry: Registry, kind: str, ins: str, author: str) -> None:

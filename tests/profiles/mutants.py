@@ -172,7 +172,7 @@ def identifiers(unique: str, first: str) -> list[Mutant]:
         Mutant(
             "entryUUID.system is a URI system",
             "other",
-            (put("identifier[0].system", "urn:oid:1.2.3"),),
+            (put("identifier[0].system", "urn:oid:1.2.250.1.999"),),
             f"{ENTRY}#Identifier.system/fixed",
         ),
         Mutant(
@@ -181,7 +181,7 @@ def identifiers(unique: str, first: str) -> list[Mutant]:
         Mutant(
             "mhd-startswithuuid",
             "an OID",
-            (put("identifier[0].value", "urn:oid:1.2.3"),),
+            (put("identifier[0].value", "urn:oid:1.2.250.1.999"),),
             f"{ENTRY}#mhd-startswithuuid",
         ),
     ]

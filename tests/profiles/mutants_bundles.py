@@ -167,6 +167,9 @@ BUNDLES = [
     ),
 ]
 
+# R4 asks for it before the profile does.
+UNNAMED = Mutant("entry.fullUrl is required", "removed", (drop("entry[0].fullUrl"),), "FHIR R4 Bundle.entry.fullUrl")
+
 FOUND_DOCUMENTS = [
     lacks("total", FOUND, "total", "Bundle"),
     Mutant(
@@ -176,7 +179,7 @@ FOUND_DOCUMENTS = [
         f"{FOUND}#Bundle.type/pattern",
         also=frozenset({f"{FOUND}#Bundle.total/min"}),
     ),
-    lacks("entry[0].fullUrl", FOUND, "entry.fullUrl", "Bundle"),
+    UNNAMED,
     Mutant("documents follow PDSm", "no author", (drop("entry[0].resource.author"),), f"{C}#{R}.author/min"),
 ]
 
@@ -189,8 +192,8 @@ FOUND_LISTS = [
         f"{LISTS}#Bundle.type/pattern",
         also=frozenset({f"{LISTS}#Bundle.total/min"}),
     ),
-    lacks("entry[0].fullUrl", LISTS, "entry:SubmissionSet.fullUrl", "Bundle"),
-    lacks("entry[1].fullUrl", LISTS, "entry:Folder.fullUrl", "Bundle"),
+    UNNAMED,
+    Mutant("entry:Folder.fullUrl is required", "removed", (drop("entry[1].fullUrl"),), "FHIR R4 Bundle.entry.fullUrl"),
     Mutant(
         "nothing else",
         "a warning",

@@ -83,7 +83,7 @@ def comprehensive() -> Tree:
             "practiceSetting": concept(nos("TRE_A01-CadreExercice"), "AMBULATOIRE"),
             "sourcePatientInfo": {"reference": "#patient"},
             "related": [
-                {"identifier": {"type": {"coding": [{"system": URI}]}, "system": "urn:oid:1.2.3", "value": "1"}}
+                {"identifier": {"type": {"coding": [{"system": URI}]}, "system": "urn:oid:1.2.250.1.999", "value": "1"}}
             ],
         },
     }

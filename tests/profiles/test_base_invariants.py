@@ -34,6 +34,7 @@ REFERENCE = {"reference": "Patient/a"}
 TEXT = {"text": "a"}
 NAMED = {"resourceType": "Organization", "name": "Clinique"}
 PATIENT = {"resourceType": "Patient"}
+NAMED_PATIENT = PATIENT | {"id": "a"}
 DIV = '<div xmlns="http://www.w3.org/1999/xhtml">a</div>'
 CONSENT = {"resourceType": "Consent", "status": "active", "scope": TEXT, "category": [TEXT], "policyRule": TEXT}
 EVENT = {
@@ -48,6 +49,11 @@ ITEM = {"item": REFERENCE}
 
 
 def bundle(kind: str, *entries: Tree, **more: Any) -> Tree:
+    """A bundle whose entries have an identity, where they need one."""
+    if kind in ("searchset", "collection", "document", "message"):
+        entries = tuple(
+            {"fullUrl": f"urn:uuid:01234567-89ab-cdef-0123-{n:012}", **each} for n, each in enumerate(entries)
+        )
     return {"resourceType": "Bundle", "type": kind, **({"entry": list(entries)} if entries else {}), **more}
 
 
@@ -71,7 +77,7 @@ COMPOSITION = {
     "status": "final",
     "type": TEXT,
     "date": "2026",
-    "author": [REFERENCE],
+    "author": [{"display": "a"}],
     "title": "a",
 }
 HEADER = {"resourceType": "MessageHeader", "eventUri": "http://a", "source": {"endpoint": "http://a"}}
@@ -328,8 +334,8 @@ TABLE: list[tuple[str, Tree, Tree, str]] = [
     ("bdl-1", bundle("searchset", total=0), bundle("collection", total=0), "Bundle.total"),
     (
         "bdl-2",
-        bundle("searchset", {"resource": PATIENT, "search": {"mode": "match"}}),
-        bundle("collection", {"resource": PATIENT, "search": {"mode": "match"}}),
+        bundle("searchset", {"resource": NAMED_PATIENT, "search": {"mode": "match"}}),
+        bundle("collection", {"resource": NAMED_PATIENT, "search": {"mode": "match"}}),
         "Bundle.entry[0]",
     ),
     ("bdl-3", bundle("batch", {"request": GET}), bundle("batch", {"resource": PATIENT}), "Bundle.entry[0]"),
@@ -341,20 +347,20 @@ TABLE: list[tuple[str, Tree, Tree, str]] = [
     ),
     (
         "bdl-5",
-        bundle("collection", {"resource": PATIENT}),
+        bundle("collection", {"resource": NAMED_PATIENT}),
         bundle("collection", {"fullUrl": "http://a/Patient/a"}),
         "Bundle.entry[0]",
     ),
     (
         "bdl-7",
-        bundle("collection", {"fullUrl": "urn:a", "resource": PATIENT}),
-        bundle("collection", *[{"fullUrl": "http://a/Patient/a", "resource": PATIENT}] * 2),
+        bundle("collection", {"fullUrl": "http://a/Patient/a", "resource": NAMED_PATIENT}),
+        bundle("collection", *[{"fullUrl": "http://a/Patient/a", "resource": NAMED_PATIENT}] * 2),
         "Bundle.entry[1]",
     ),
     (
         "bdl-8",
-        bundle("collection", {"fullUrl": "http://a/Patient/a", "resource": PATIENT}),
-        bundle("collection", {"fullUrl": "http://a/Patient/a/_history/1", "resource": PATIENT}),
+        bundle("collection", {"fullUrl": "http://a/Patient/a", "resource": NAMED_PATIENT}),
+        bundle("collection", {"fullUrl": "http://a/Patient/a/_history/1", "resource": NAMED_PATIENT}),
         "Bundle.entry[0]",
     ),
     (

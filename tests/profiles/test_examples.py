@@ -32,6 +32,8 @@ _EXTERNAL = {f"{_DR}{name}/aggregation" for name in ("author", "authenticator", 
 _GUIDE = _EXTERNAL | {"dom-3", "dom-4"}
 # PDSm4DMP was written for PDSm 3.1.0: no custodian, no masterIdentifier.use.
 _OLDER = {f"{_DR}custodian/min", UNIQUE}
+# Its fullUrl are relative (DocumentReference/…): R4 wants absolute ones.
+_RELATIVE = {"FHIR R4 Bundle.entry.fullUrl"}
 # MHD's own lot, as PDSm sees it.
 _MHD_LOT = {
     f"{_DR}author/min",
@@ -51,7 +53,7 @@ VERDICTS: list[tuple[str, list[str], set[str], set[str]]] = [
     ("pdsm/Binary-6789.json", [], _NONE, _NONE),
     ("pdsm4dmp/DocumentReference-example-annexe-docref-cda.json", [], _NONE, _OLDER),
     ("pdsm4dmp/DocumentReference-example-annexe-docref-fhir.json", [], _NONE, _OLDER),
-    ("pdsm4dmp/Bundle-example-annexe-searchset-documentreferences.json", [], _NONE, _OLDER),
+    ("pdsm4dmp/Bundle-example-annexe-searchset-documentreferences.json", [], _RELATIVE, _OLDER | _RELATIVE),
     ("pdsm4dmp/Binary-example-annexe-binary-cda.json", [], _NONE, _NONE),
     ("pdsm4dmp/Bundle-example-annexe-fhir-document.json", [], _NONE, _NONE),
     (

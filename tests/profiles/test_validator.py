@@ -16,7 +16,19 @@ from dmp_fhir.profiles.rules import ProfileError
 from dmp_fhir.profiles.validator import Validator
 from dmp_fhir.profiles.walk import MOST_ISSUES
 from tests.hostile.payloads import PRIMITIVES
-from tests.profiles.making import BASE, CODES, COLOURS, HOME, Tree, broken, element, profile, validator, value_set
+from tests.profiles.making import (
+    BASE,
+    CODES,
+    COLOURS,
+    HOME,
+    Tree,
+    broken,
+    element,
+    extension,
+    profile,
+    validator,
+    value_set,
+)
 from tests.profiles.test_false_alarms import ours
 from tests.support.conforming import Conforming
 
@@ -61,7 +73,7 @@ def test_resources_inside_are_checked_against_what_they_declare():
     bundle = {
         "resourceType": "Bundle",
         "type": "collection",
-        "entry": [{"resource": tree}, {"resource": declared("p")}],
+        "entry": [{"fullUrl": "urn:a", "resource": tree}, {"fullUrl": "urn:b", "resource": declared("p")}],
     }
     assert broken(checker, bundle) == {
         ("error", "p#Patient.gender/min", "Bundle.entry[0].resource.contained[0].gender"),
@@ -98,13 +110,13 @@ def test_references_inside_a_bundle():
 
 def test_r4_targets_inside_a_bundle():
     """What R4 itself says of a reference, with the entry it leads to."""
-    one = "urn:uuid:01234567-89ab-cdef-0123-456789abcdef"
+    one, other = "urn:uuid:01234567-89ab-cdef-0123-456789abcdef", "urn:uuid:01234567-89ab-cdef-0123-456789abcdee"
     patient = {"resourceType": "Patient", "managingOrganization": {"reference": one}}
     person = {"resourceType": "Practitioner"}
     bundle = {
         "resourceType": "Bundle",
         "type": "collection",
-        "entry": [{"resource": patient}, {"fullUrl": one, "resource": person}],
+        "entry": [{"fullUrl": other, "resource": patient}, {"fullUrl": one, "resource": person}],
     }
     assert broken(validator(), bundle) == {
         ("error", "FHIR R4 managingOrganization", "Bundle.entry[0].resource.managingOrganization")
@@ -231,3 +243,19 @@ def test_no_tree_makes_the_validator_fail(seed, url, data):
     issues = ours().validate(tree, [url], "main")
     assert all(issue.expression and issue.fr and issue.en for issue in issues)
     assert tree == before
+
+
+def test_parts_of_a_known_extension():
+    """A part named by a word is one the definition gives; one with an address of its own may be added."""
+    part = element("Extension.extension:colour", sliceName="colour", max="1")
+    named = element("Extension.extension:colour.url", fixedUri="colour")
+    checker = validator(extension("x", [part, named]))
+
+    def patient(url: str) -> dict[str, Any]:
+        inner = [{"url": "colour", "valueCode": "red"}, {"url": url, "valueCode": "a"}]
+        return {"resourceType": "Patient", "extension": [{"url": HOME + "x", "extension": inner}]}
+
+    assert broken(checker, patient("http://example.org/other")) == set()
+    assert broken(checker, patient("other")) == {
+        ("error", "x#Extension.extension/slicing", "Patient.extension[0].extension[1].url")
+    }

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from dmp_fhir.profiles.definitions import Element, Type, is_primitive, type_of
-from dmp_fhir.profiles.snapshot import Node, TypeUse
+from dmp_fhir.profiles.snapshot import BASE, Node, TypeUse
 from dmp_fhir.profiles.validator import Validator
 
 Tree = dict[str, Any]
@@ -30,12 +30,15 @@ _VALUES: dict[str, list[Any]] = {
     "string": ["a", "é'\"", "0"],
     "time": ["10:00:00"],
     "unsignedInt": [0, 7],
-    "uri": ["http://example.org/é", "urn:oid:1.2.3"],
+    "uri": ["http://example.org/é", "urn:oid:1.2.250.1.999"],
     "url": ["https://example.org/a"],
     "uuid": ["urn:uuid:01234567-89ab-cdef-0123-456789abcdef"],
     "xhtml": ['<div xmlns="http://www.w3.org/1999/xhtml">a</div>'],
 }
-_STARTS = {"mhd-startswithuuid": "urn:uuid:01234567-89ab-cdef-0123-4567890000", "mhd-startswithoid": "urn:oid:1.2.3."}
+_STARTS = {
+    "mhd-startswithuuid": "urn:uuid:01234567-89ab-cdef-0123-4567890000",
+    "mhd-startswithoid": "urn:oid:1.2.250.1.",
+}
 # What other elements decide of, by invariants of R4: only where a profile asks for it.
 _LEFT_OUT = frozenset(
     [
@@ -98,17 +101,18 @@ class Conforming:
         self.library, self.terminology = validator.library, validator.terminology
         self.chance = random.Random(seed)
         self.contained: list[list[Tree]] = []
-        self.bundle = ""
+        self.bundle = self.kind = ""
         self.number = 0
 
     def resource(self, url: str) -> Tree:
         kind = self.library.type_of(url)
-        outer = self.bundle
+        outer = self.bundle, self.kind
+        self.kind = kind
         self.contained.append([])
         nodes = [self.library.tree(url)]
         tree = self.object(nodes, kind, 3)
         contained = self.contained.pop()
-        self.bundle = outer
+        self.bundle, self.kind = outer
         if "contained" in nodes[0].children and not contained and nodes[0].children["contained"].least:
             contained.append({"resourceType": "Organization", "id": "o", "name": "a", "partOf": {"reference": "#"}})
         if contained:
@@ -222,7 +226,7 @@ class Conforming:
             for stated in node.fixed:
                 return copy.deepcopy(stated.what)
         if type_name == "canonical" and element.name == "profile":
-            return "http://hl7.org/fhir/StructureDefinition/Resource"
+            return BASE + self.kind
         if type_name in ("Resource", "DomainResource"):
             return self.embedded(nodes)
         if type_name == "Reference":
@@ -301,7 +305,7 @@ class Conforming:
             self.contained[-1].append(resource | needed.get(kind, {}))
             return {"reference": "#" + name}
         if self.chance.random() < 0.3:
-            return {"type": kind, "identifier": {"system": "urn:oid:1.2.3", "value": "a"}}
+            return {"type": kind, "identifier": {"system": "urn:oid:1.2.250.1.999", "value": "a"}}
         return {"reference": f"{kind}/a", "display": "a"}
 
     def embedded(self, nodes: Sequence[Node]) -> Tree:

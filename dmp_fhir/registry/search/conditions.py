@@ -139,7 +139,7 @@ def _present(criterion: Criterion, terms: Terms) -> str:
         case Day(sql):
             return f"{sql} IS NOT NULL"
     table = {Tokens: "search_token", Texts: "search_text", References: "search_reference"}[type(source)]
-    return terms.indexed(table, _is(criterion.parameter.code), ALWAYS)
+    return terms.indexed(table, _is(criterion.parameter.code), _knowable("x", criterion, terms))
 
 
 # --- codes ----------------------------------------------------------------------------------------
@@ -287,7 +287,21 @@ def _reference(value: ReferenceValue, terms: Terms) -> str:
 
 def _direct(criterion: Criterion, terms: Terms) -> str:
     match = " OR ".join(f"({_reference(value, terms)})" for value in criterion.values)  # type: ignore[arg-type]
-    return terms.indexed("search_reference", _is(criterion.parameter.code), match)
+    return terms.indexed(
+        "search_reference", _is(criterion.parameter.code), f"({match}) AND {_knowable('x', criterion, terms)}"
+    )
+
+
+def _knowable(alias: str, criterion: Criterion, terms: Terms) -> str:
+    """That a row of search_reference names no document hidden from the caller."""
+    source = criterion.parameter.source
+    if not (isinstance(source, References) and source.documents):
+        return ALWAYS
+    return (
+        f"({alias}.target_type <> 'DocumentReference' OR {alias}.target_id IN (SELECT d.id FROM document d"
+        " WHERE d.record_id = :record AND d.status <> 'entered-in-error'"
+        f" AND ({terms.predicates['DocumentReference'].sql})))"
+    )
 
 
 def _chained(criterion: Criterion, terms: Terms) -> str:
@@ -308,7 +322,7 @@ def _chained(criterion: Criterion, terms: Terms) -> str:
         "f",
         f"search_reference f JOIN {table} n ON n.record_id IN (:record, '')"
         f" AND n.resource_id = f.target_id AND n.resource_type = f.target_type AND n.parameter = '{chain}'",
-        f"f.parameter = '{code}' AND f.target_id <> ''{of_type} AND {match}",
+        f"f.parameter = '{code}' AND f.target_id <> ''{of_type} AND {match} AND {_knowable('f', criterion, terms)}",
     )
     by_role = terms.having(
         "f",

@@ -15,9 +15,9 @@ from dmp_fhir.outcome import refuse
 from dmp_fhir.policy import second_look
 from dmp_fhir.policy.second_look import SecondLook
 from dmp_fhir.registry.search.conditions import Predicate, Terms, condition
-from dmp_fhir.registry.search.lists import visible_entries, without_hidden_entries
 from dmp_fhir.registry.search.parameters import SORTS, SortKey
 from dmp_fhir.registry.search.query import SearchQuery
+from dmp_fhir.registry.search.shown import shown
 from dmp_fhir.registry.versions import Found
 from dmp_fhir.store.bodies import unpack
 from dmp_fhir.store.database import Reader
@@ -111,7 +111,7 @@ def execute(reader: Reader, query: SearchQuery, scope: Scope, cursor: Cursor | N
     snapshot = 0
     if rows and (following or preceding):
         snapshot = cursor.snapshot if cursor else search.snapshot()
-    matches = _shown(reader, scope, [row[0] for row in rows])
+    matches = shown(reader, scope.record_id, [row[0] for row in rows], scope.predicates)
     return Page(
         total,
         matches,
@@ -278,21 +278,6 @@ def _found(resource_type: str, row: tuple[Any, ...]) -> Found:
     return Found(resource_type, row[0], row[1], row[2], unpack(row[3]))
 
 
-def _shown(reader: Reader, scope: Scope, resources: list[Found]) -> list[Found]:
-    """The same resources, lists without their hidden entries."""
-    lists = [each.id for each in resources if each.resource_type == "List"]
-    if not lists:
-        return resources
-    visible = visible_entries(reader, lists, scope.predicates, scope.record_id)
-    return [
-        Found(each.resource_type, each.id, each.version, each.last_updated, body, each.method)
-        if each.resource_type == "List"
-        and (body := without_hidden_entries(each.body, visible[each.id])) is not each.body
-        else each
-        for each in resources
-    ]
-
-
 # --- _include and _revinclude ---------------------------------------------------------------------
 
 _TARGETS = {
@@ -333,7 +318,7 @@ def _included(reader: Reader, query: SearchQuery, scope: Scope, matches: list[Fo
         found |= {(each.resource_type, each.id): each for each in resources}
     for match in matches:
         found.pop((match.resource_type, match.id), None)
-    return _shown(reader, scope, list(found.values()))
+    return shown(reader, scope.record_id, list(found.values()), scope.predicates)
 
 
 def _related(reader: Reader, scope: Scope, resource_type: str, condition: str, matches: Iterable[Found]) -> list[Found]:

@@ -25,9 +25,11 @@ class Texts:
 
 @dataclass(frozen=True, slots=True)
 class References:
-    """Rows of search_reference of this parameter."""
+    """Rows of search_reference of this parameter. Those that name a document count when the caller may see it, if
+    `documents`: else a criterion would tell of a hidden one (TF-010)."""
 
     targets: tuple[str, ...]
+    documents: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,49 @@
+"""The differences that are explained: oracle/explained.json, read and applied.
+
+    {"cause": "…", "verdict": "ours" | "HAPI" | "chosen", "side": "HAPI", "rule": "regular expression", "text": "…",
+     "path": "…", "case": "…", "source": "https://…", "why": "…"}
+
+`side` is who says the error that the other doesn't; `rule` (whole), `text`, `path` and `case` (anywhere) narrow it.
+`verdict` is who is right by `source`; `chosen`: HAPI is right by the letter, and the project knowingly does otherwise.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from oracle.compare import Difference
+
+FILE = Path(__file__).parent / "explained.json"
+
+
+@dataclass(frozen=True)
+class Explanation:
+    cause: str
+    verdict: str
+    side: str
+    rule: str
+    source: str
+    why: str
+    text: str = ""
+    path: str = ""
+    case: str = ""
+
+    def fits(self, each: Difference) -> bool:
+        return (
+            each.side == self.side
+            and re.fullmatch(self.rule, each.error.rule) is not None
+            and re.search(self.text, each.error.text) is not None
+            and re.search(self.path, each.error.path) is not None
+            and re.search(self.case, each.case) is not None
+        )
+
+
+def explanations() -> list[Explanation]:
+    return [Explanation(**each) for each in json.loads(FILE.read_text("utf-8"))]
+
+
+def explain(difference: Difference, known: list[Explanation]) -> Explanation | None:
+    return next((each for each in known if each.fits(difference)), None)

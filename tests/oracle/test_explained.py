@@ -1,0 +1,37 @@
+"""What the oracle explains is about rules and cases that exist."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from oracle.explained import Explanation, explanations
+
+RESULTS = json.loads((Path(__file__).parents[2] / "oracle" / "results.json").read_text("utf-8"))
+SPECIFICATIONS = ("https://hl7.org/fhir/R4/", "https://profiles.ihe.net/", "https://interop.esante.gouv.fr/")
+
+
+@pytest.mark.parametrize("each", explanations(), ids=lambda each: each.cause)
+def test_an_explanation_names_a_difference_that_was_seen_and_the_paragraph_that_decides(each: Explanation) -> None:
+    seen = RESULTS["causes"].get(each.cause)
+    assert seen is not None, "not a cause of any difference any more: take it out"
+    assert (seen["side"], seen["right"]) == (each.side, each.verdict)
+    assert seen["cases"] > 0
+    assert each.side in ("ours", "HAPI")
+    assert each.verdict in ("ours", "HAPI", "chosen")
+    assert each.source.startswith(SPECIFICATIONS)
+    assert len(each.why) > 40
+    for pattern in (each.rule, each.text, each.path, each.case):
+        re.compile(pattern)
+
+
+def test_no_recorded_difference_lacks_its_explanation() -> None:
+    assert set(RESULTS["causes"]) == {each.cause for each in explanations()}
+
+
+def test_enough_was_compared() -> None:
+    assert RESULTS["cases"] >= 1000
+    assert set(RESULTS["groups"]) >= {"valid", "mutant", "invariant", "fixture", "generated", "damaged"}
