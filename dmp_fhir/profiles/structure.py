@@ -22,7 +22,7 @@ from dmp_fhir.profiles.definitions import Element, Property, Type, resource_type
 from dmp_fhir.profiles.narrative import read_div
 from dmp_fhir.profiles.primitive_checks import Check, primitive_check
 from dmp_fhir.profiles.reference_checks import reference_check
-from dmp_fhir.profiles.references import entry_types
+from dmp_fhir.profiles.references import entry_types, is_absolute
 from dmp_fhir.profiles.walk import Walk, Way, bad_code
 
 Tree = dict[str, Any]
