@@ -44,7 +44,6 @@ _TYPES = f"{FR_CORE}/CodeSystem/fr-core-cs-v2-0203"
 # https://www.itu.int/rec/T-REC-X.660, and the 128 characters of a uniqueId (ITI TF-3 4.2.3.2.26); RFC 4122.
 _OID = re.compile(r"urn:oid:[0-2](?:\.(?:0|[1-9][0-9]*)){1,63}")
 _UUID = re.compile(r"(?i)urn:uuid:[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
-_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,30}:[^\s]")
 _LONGEST_OID = len("urn:oid:") + 128
 
 RULES: Mapping[str, tuple[str, str]] = {
@@ -138,7 +137,7 @@ def _is_uri(value: str) -> bool:
         return len(value) <= _LONGEST_OID and _OID.fullmatch(value) is not None
     if head == "urn:uuid:":
         return _UUID.fullmatch(value) is not None
-    return _SCHEME.match(value) is not None
+    return True  # that it is a URI at all, R4 asks (base_rules.py)
 
 
 def _of_other_type(identifier: Tree, system: str) -> tuple[str, str] | None:
