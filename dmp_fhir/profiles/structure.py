@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Container
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import cache
 from typing import Any
 
@@ -20,7 +21,8 @@ from dmp_fhir.profiles.base_rules import RULES, Fault
 from dmp_fhir.profiles.definitions import Element, Property, Type, resource_types, type_of
 from dmp_fhir.profiles.narrative import read_div
 from dmp_fhir.profiles.primitive_checks import Check, primitive_check
-from dmp_fhir.profiles.references import CONDITIONAL, REFERENCE, entry_types, is_absolute
+from dmp_fhir.profiles.reference_checks import reference_check
+from dmp_fhir.profiles.references import entry_types, is_absolute
 from dmp_fhir.profiles.walk import Walk, Way, bad_code
 
 Tree = dict[str, Any]
@@ -35,10 +37,10 @@ def structural_issues(tree: Any, *, expression: str | None = None) -> list[Issue
 def structural_walk(tree: Any, *, expression: str | None = None, known: Container[str] = ()) -> Walk:
     """The walk itself: issues, warnings included, and the extensions met whose urls are `known`. A modifier extension
     that is known is no fault."""
-    walk = Walk(known=known)
     name = tree.get("resourceType") if type(tree) is dict else None
     named = type(name) is str and name in resource_types()
-    _resource(walk, tree, expression or (name if named else "Resource"))
+    walk = Walk(tree, expression or (name if named else "Resource"), known=known)
+    _resource(walk, tree, walk.way)
     return walk
 
 
@@ -248,8 +250,11 @@ def _other_property(walk: Walk, node: Tree, name: str, value: Any, plan: _Plan, 
     """`_name`, the id and extensions of a primitive; or a property R4 doesn't have."""
     known = plan.kind.properties.get(name[1:]) if name[:1] == "_" else None
     if known is None or not known.primitive or known.element.attribute:
-        fr = f"Propriété inconnue de FHIR R4 : {plan.kind.name}.{name[:64]}."
-        en = f"Property unknown to FHIR R4: {plan.kind.name}.{name[:64]}."
+        near = get_close_matches(name[:64], plan.kind.properties, 1)
+        fr = f"Propriété inconnue de FHIR R4 : {plan.kind.name}.{name[:64]}." + (
+            f" Peut-être {near[0]} ?" if near else ""
+        )
+        en = f"Property unknown to FHIR R4: {plan.kind.name}.{name[:64]}." + (f" Maybe {near[0]}?" if near else "")
         walk.add("structure", fr, en, (way, name[:64], None), "TF-107")
         return
     beside = _plan("Element")
@@ -292,9 +297,11 @@ def _check_of(known: Property) -> Check:
     if known.primitive:
         return primitive_check(known)
     if known.type == "Reference":
-        return _reference_check(known)
+        return reference_check(known, _complex_check("Reference"))
     if known.type == "Extension":
         return _extension_check()
+    if known.type == "Identifier":
+        return _identifier_check()
     if known.element.codes is not None and known.type in ("Coding", "CodeableConcept"):
         return _coded_check(known)
     return _complex_check(known.type)
@@ -326,6 +333,16 @@ def _extension_check() -> Check:
             fr = f"L'url d'une extension est un URI absolu, celui de sa définition ; trouvé : {url[:100]}."
             en = f"The url of an extension is an absolute URI, that of its definition; found: {url[:100]}."
             walk.add("value", fr, en, ((way, name, n), "url", None), "FHIR R4 Extension.url")
+
+    return check
+
+
+def _identifier_check() -> Check:
+    inner = _complex_check("Identifier")
+
+    def check(walk: Walk, value: Any, way: Way, name: str, n: int | None) -> None:
+        inner(walk, value, way, name, n)
+        walk.identifiers.append((value, (way, name, n)))
 
     return check
 
@@ -369,54 +386,5 @@ def _coded_check(known: Property) -> Check:
         if not any(c.get("code") in codes.get(str(c.get("system")), ()) for c in given if type(c.get("code")) is str):
             shown = next((c["code"] for c in given if type(c.get("code")) is str), "—")
             bad_code(walk, shown, frozenset().union(*codes.values()), element, (way, name, n))
-
-    return check
-
-
-def _reference_check(known: Property) -> Check:
-    inner = _complex_check("Reference")
-    targets = known.element.targets
-
-    def check(walk: Walk, value: Any, way: Way, name: str, n: int | None) -> None:
-        inner(walk, value, way, name, n)
-        if type(value) is not dict:
-            return
-        reference = value.get("reference")
-        target = value.get("type")
-        if type(reference) is str:
-            if reference[:1] == "#":
-                walk.point(reference)
-                if reference != "#":
-                    target = walk.contained.get(reference[1:])
-                    if target is None:
-                        fr = f"« {reference[:64]} » ne désigne aucune ressource contenue."
-                        en = f"'{reference[:64]}' names no contained resource."
-                        walk.add("invariant", fr, en, ((way, name, n), "reference", None), "ref-1")
-                        return
-                elif walk.inside is None:
-                    fr = "« # » désigne, depuis une ressource contenue, celle qui la contient : ici, rien."
-                    en = "'#' names, from a contained resource, the one that holds it: nothing here."
-                    walk.add("invariant", fr, en, ((way, name, n), "reference", None), "ref-1")
-                    return
-            elif reference in walk.entries:
-                target = walk.entries[reference]
-            elif match := REFERENCE.fullmatch(reference) or CONDITIONAL.fullmatch(reference):
-                if match[1] in resource_types():
-                    target = match[1]
-                elif reference[:4] != "http":
-                    fr = f"« {match[1]} » n'est pas un type de ressource de FHIR R4."
-                    en = f"'{match[1]}' is no resource type of FHIR R4."
-                    walk.add("value", fr, en, ((way, name, n), "reference", None), "FHIR R4 Reference.reference")
-                    return
-            elif not is_absolute(reference):
-                fr = f"« {reference[:100]} » ne désigne pas une ressource ; attendu : Type/id, un URI absolu ou #id."
-                en = f"'{reference[:100]}' is no address of a resource; expected: Type/id, an absolute URI or #id."
-                walk.add("value", fr, en, ((way, name, n), "reference", None), "FHIR R4 Reference.reference")
-                return
-        if targets and type(target) is str and target in resource_types() and target not in targets:
-            some = ", ".join(sorted(targets))
-            fr = f"Une référence à {target} n'est pas permise ici ; permis : {some}."
-            en = f"A reference to {target} is not allowed here; allowed: {some}."
-            walk.add("structure", fr, en, (way, name, n), f"FHIR R4 {known.name}")
 
     return check
