@@ -20,8 +20,9 @@ from dmp_fhir.profiles.base_rules import RULES, Fault
 from dmp_fhir.profiles.definitions import Element, Property, Type, resource_types, type_of
 from dmp_fhir.profiles.narrative import read_div
 from dmp_fhir.profiles.primitive_checks import Check, primitive_check
-from dmp_fhir.profiles.references import CONDITIONAL, REFERENCE, entry_types, is_absolute
-from dmp_fhir.profiles.walk import Walk, Way, bad_code
+from dmp_fhir.profiles.references import entry_types, is_absolute
+from dmp_fhir.profiles.value_checks import absolute_check, coded_check, reference_check
+from dmp_fhir.profiles.walk import Walk, Way
 
 Tree = dict[str, Any]
 
@@ -149,9 +150,12 @@ class _Plan:
 def _plan(name: str) -> _Plan:
     kind = type_of(name)
     names = {each.name: _names(kind, each) for each in kind.elements}
+    checks = {key: (_check_of(known), known.element.many) for key, known in kind.properties.items()}
+    if name in ("Coding", "Identifier"):
+        checks["system"] = absolute_check(name, checks["system"][0]), False
     return _Plan(
         kind,
-        {key: (_check_of(known), known.element.many) for key, known in kind.properties.items()},
+        checks,
         tuple((element, names[element.name]) for element in kind.elements if element.least),
         frozenset(element.name for element in kind.elements if element.least),
         tuple((element, names[element.name]) for element in kind.elements if element.choice),
@@ -292,11 +296,11 @@ def _check_of(known: Property) -> Check:
     if known.primitive:
         return primitive_check(known)
     if known.type == "Reference":
-        return _reference_check(known)
+        return reference_check(known, _complex_check("Reference"))
     if known.type == "Extension":
         return _extension_check()
     if known.element.codes is not None and known.type in ("Coding", "CodeableConcept"):
-        return _coded_check(known)
+        return coded_check(known, _complex_check(known.type))
     return _complex_check(known.type)
 
 
@@ -317,8 +321,8 @@ def _extension_check() -> Check:
     def check(walk: Walk, value: Any, way: Way, name: str, n: int | None) -> None:
         inner(walk, value, way, name, n)
         url = value.get("url") if type(value) is dict else None
-        if type(url) is not str:
-            return
+        if type(url) is not str or url.split() != [url]:
+            return  # told already
         if url in walk.known:
             walk.met.append((url, value, (way, name, n), walk.resource, walk.resource_way))
         elif not is_absolute(url) and not (type(way) is tuple and way[1] in ("extension", "modifierExtension")):
@@ -352,71 +356,3 @@ def _narrative(walk: Walk, value: Any, way: Way, name: str, n: int | None) -> No
     except ValueError as fault:
         fr = f"Texte narratif refusé : du XHTML simple, sans script ni lien actif, est attendu ({fault})."
         walk.add("invariant", fr, f"Narrative refused: {fault}.", (way, name, n), "txt-1")
-
-
-def _coded_check(known: Property) -> Check:
-    """Coding or CodeableConcept with a required binding: a code of the value set must be there."""
-    element = known.element
-    codes = element.codes or {}
-    inner = _complex_check(known.type)
-
-    def check(walk: Walk, value: Any, way: Way, name: str, n: int | None) -> None:
-        inner(walk, value, way, name, n)
-        if type(value) is not dict:
-            return
-        codings = value.get("coding") if known.type == "CodeableConcept" else [value]
-        given = [c for c in codings if type(c) is dict] if type(codings) is list else []
-        if not any(c.get("code") in codes.get(str(c.get("system")), ()) for c in given if type(c.get("code")) is str):
-            shown = next((c["code"] for c in given if type(c.get("code")) is str), "—")
-            bad_code(walk, shown, frozenset().union(*codes.values()), element, (way, name, n))
-
-    return check
-
-
-def _reference_check(known: Property) -> Check:
-    inner = _complex_check("Reference")
-    targets = known.element.targets
-
-    def check(walk: Walk, value: Any, way: Way, name: str, n: int | None) -> None:
-        inner(walk, value, way, name, n)
-        if type(value) is not dict:
-            return
-        reference = value.get("reference")
-        target = value.get("type")
-        if type(reference) is str:
-            if reference[:1] == "#":
-                walk.point(reference)
-                if reference != "#":
-                    target = walk.contained.get(reference[1:])
-                    if target is None:
-                        fr = f"« {reference[:64]} » ne désigne aucune ressource contenue."
-                        en = f"'{reference[:64]}' names no contained resource."
-                        walk.add("invariant", fr, en, ((way, name, n), "reference", None), "ref-1")
-                        return
-                elif walk.inside is None:
-                    fr = "« # » désigne, depuis une ressource contenue, celle qui la contient : ici, rien."
-                    en = "'#' names, from a contained resource, the one that holds it: nothing here."
-                    walk.add("invariant", fr, en, ((way, name, n), "reference", None), "ref-1")
-                    return
-            elif reference in walk.entries:
-                target = walk.entries[reference]
-            elif match := REFERENCE.fullmatch(reference) or CONDITIONAL.fullmatch(reference):
-                if match[1] in resource_types():
-                    target = match[1]
-                elif reference[:4] != "http":
-                    fr = f"« {match[1]} » n'est pas un type de ressource de FHIR R4."
-                    en = f"'{match[1]}' is no resource type of FHIR R4."
-                    walk.add("value", fr, en, ((way, name, n), "reference", None), "FHIR R4 Reference.reference")
-                    return
-            elif not is_absolute(reference):
-                fr = f"« {reference[:100]} » ne désigne pas une ressource ; attendu : Type/id, un URI absolu ou #id."
-                en = f"'{reference[:100]}' is no address of a resource; expected: Type/id, an absolute URI or #id."
-                walk.add("value", fr, en, ((way, name, n), "reference", None), "FHIR R4 Reference.reference")
-                return
-        if targets and type(target) is str and target in resource_types() and target not in targets:
-            some = ", ".join(sorted(targets))
-            fr = f"Une référence à {target} n'est pas permise ici ; permis : {some}."
-            en = f"A reference to {target} is not allowed here; allowed: {some}."
-            walk.add("structure", fr, en, (way, name, n), f"FHIR R4 {known.name}")
-
-    return check
