@@ -68,7 +68,10 @@ def opening(who: Patient) -> Tree:
     (entry,) = source["entry"]
     resource = entry["resource"]
     resource["identifier"][0]["value"] = who.ins
-    resource["name"] = [{"use": "official", "family": who.family, "given": [who.given]}]
+    official = next(each for each in resource["name"] if each["use"] == "official")
+    # fr-core-patient-ins: the list of given names of birth stands in an extension.
+    listed = [each | {"valueString": who.given} for each in official["extension"]]
+    resource["name"] = [{"use": "official", "family": who.family, "given": [who.given], "extension": listed}]
     entry["request"]["ifNoneExist"] = f"identifier={INS}|{who.ins}"
     return source
 

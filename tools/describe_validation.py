@@ -11,7 +11,7 @@ import sys
 from collections import defaultdict
 from pathlib import Path
 
-from dmp_fhir.profiles import active, cda_rules, content, document, submission
+from dmp_fhir.profiles import active, cda_rules, consent, content, document, identifiers, submission
 from dmp_fhir.profiles.base_invariants import ADVICE
 from dmp_fhir.profiles.definitions import invariants
 from dmp_fhir.profiles.rules import LEVELS, Rule
@@ -19,7 +19,13 @@ from dmp_fhir.profiles.validator import Validator
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "validation.md"
-MAKERS = {"error": "error", "warning": "warning", "information": "information", "make": "error (information at mhd)"}
+MAKERS = {
+    "error": "error",
+    "warning": "warning",
+    "information": "information",
+    "make": "error (information at mhd)",
+    "advise": "warning (information at mhd)",
+}
 
 REST = "fhir.resources: same verdict | HAPI's time / ours"
 HEAD = """# Validation
@@ -43,8 +49,9 @@ alone. What one edition asks and the other does not, or forbids and the other al
 CDA_HEAD = """## CDA documents and their metadata
 
 When `attachment.contentType` is XML, the document is parsed (no DTD, no entity, nothing fetched), and the header of a
-CDA R2 document is compared with its DocumentReference (`profiles/cda.py`). An issue names the element of the metadata
-(FHIRPath), the one of the CDA (XPath and line), and what both say. What the metadata leave out is not compared.
+CDA R2 document is compared with its DocumentReference (`profiles/cda_comparison.py`). An issue names the element of
+the metadata (FHIRPath), the one of the CDA (XPath and line), and what both say. What the metadata leave out is not
+compared.
 
 `DMP_FHIR_CDA_CHECK` says which differences refuse: `standard` as below, `strict` all, a list of rules those alone,
 `off` only CDA-01. Absent id, patient or type refuse a document that says it is a CDA (format code, or typeId), and are
@@ -60,7 +67,12 @@ def page(validator: Validator) -> str:
 def _own() -> str:
     """The rules written as code: the calls that make issues, read from the source."""
     rows = []
-    for module in (submission, content, document):
+    for rule, (fr, en) in identifiers.RULES.items():
+        lenient = rule in identifiers.LENIENT
+        severity = "error (a warning inside a document at released" if lenient else "error ("
+        severity = severity + ("; " if lenient else "") + "information at mhd)"
+        rows.append(f"| {rule} | {severity} | {_cell(fr)} | {_cell(en)} | `identifiers.py` |")
+    for module in (submission, content, document, consent):
         name = module.__name__.rsplit(".", 1)[1]
         for rule, severity, fr, en in sorted(set(_issues(Path(str(module.__file__))))):
             if rule == "…":
@@ -89,6 +101,9 @@ def _issues(file: Path) -> list[tuple[str, str, str, str]]:
         arguments = [*node.args, *(each.value for each in node.keywords if each.arg == "rule")]
         if name in MAKERS and len(arguments) >= 4:
             found.append((_text_of(arguments[-1]), MAKERS[name], _text_of(arguments[1]), _text_of(arguments[2])))
+        elif name == "_error" and len(node.args) == 3:  # consent.py: the rule is PCF unless it is named
+            named = next((each.value for each in node.keywords if each.arg == "rule"), ast.Constant("PCF"))
+            found.append((_text_of(named), "error", _text_of(node.args[0]), _text_of(node.args[1])))
         elif name == "refuse" and len(arguments) >= 5:
             found.append((_text_of(arguments[4]), "error", _text_of(arguments[1]), _text_of(arguments[2])))
     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections import Counter
 from collections.abc import Callable
@@ -28,8 +29,8 @@ _WORDS = {
     "en": {"error": "error", "fatal": "error", "warning": "warning", "information": "information"},
 }
 _SUMMARY = {
-    "fr": "{files} fichiers, {refused} refusés, {errors} erreurs, {warnings} avertissements (niveau {level})",
-    "en": "{files} files, {refused} refused, {errors} errors, {warnings} warnings (level {level})",
+    "fr": "Fichiers : {files}, refusés : {refused}, erreurs : {errors}, avertissements : {warnings} (niveau {level})",
+    "en": "Files: {files}, refused: {refused}, errors: {errors}, warnings: {warnings} (level {level})",
 }
 
 
@@ -106,12 +107,18 @@ def _remarks(validator: Validator, data: bytes, level: str, profiles: list[str],
     try:
         tree = parse_xml(data) if data.lstrip()[:1] == b"<" else parse_json(data)
     except Refused as refused:
-        return [Remark(issue, None) for issue in refused.refusal.issues]
+        return [Remark(issue, _told(issue)) for issue in refused.refusal.issues]
     meta = tree.get("meta")
     if not profiles and not (isinstance(meta, dict) and meta.get("profile")):
         profiles = profiles_for(tree)
     position: Callable[[str | None], Position | None] = locator(data)
     return [Remark(each, position(each.expression)) for each in check(validator, tree, level, profiles, cda_check)]
+
+
+def _told(issue: Issue) -> Position | None:
+    """The place that the message of a body that can't be read begins with."""
+    found = re.match(r"Line ([0-9]+), column ([0-9]+)", issue.en)
+    return (int(found[1]), int(found[2])) if found else None
 
 
 def _refuses(remarks: list[Remark]) -> bool:

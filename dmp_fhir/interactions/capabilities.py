@@ -10,6 +10,7 @@ from dmp_fhir import __version__
 from dmp_fhir.canonicals import (
     MHD,
     PDSM,
+    PROFILE_AUDIT_EVENT,
     PROFILE_COMPREHENSIVE,
     PROFILE_FOLDER,
     PROFILE_SIMPLIFIED,
@@ -20,6 +21,7 @@ from dmp_fhir.interactions import explain_access
 from dmp_fhir.interactions.messages import Request
 from dmp_fhir.interactions.operations import EXPLAIN_ACCESS, VALIDATE
 from dmp_fhir.interactions.routes import SEARCHABLE, TYPES, methods_of
+from dmp_fhir.profiles.checks import PROFILE_OF_TYPE
 from dmp_fhir.registry.search.parameters import INCLUDES, REVINCLUDES, declared
 from dmp_fhir.settings import Settings
 
@@ -35,7 +37,8 @@ INSTANTIATES = (
 _PROFILES = {
     "DocumentReference": (PROFILE_COMPREHENSIVE, PROFILE_SIMPLIFIED),
     "List": (PROFILE_SUBMISSION_SET, PROFILE_FOLDER),
-}
+    "AuditEvent": (PROFILE_AUDIT_EVENT,),
+} | {resource_type: (profile,) for resource_type, profile in PROFILE_OF_TYPE.items()}
 _INTERACTIONS = (
     ("read", "GET", None),
     ("update", "PUT", None),

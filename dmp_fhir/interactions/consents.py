@@ -8,15 +8,16 @@ from __future__ import annotations
 from typing import Any
 
 from dmp_fhir.interactions.conditions import require_match
+from dmp_fhir.interactions.conformance import require_conforming
 from dmp_fhir.interactions.gate import Writing
 from dmp_fhir.interactions.messages import Request
 from dmp_fhir.interactions.references import record_of, subject_of
-from dmp_fhir.outcome import not_found, refuse, refuse_all
+from dmp_fhir.outcome import not_found, refuse
 from dmp_fhir.policy.actions import Action
 from dmp_fhir.policy.engine import Decision
 from dmp_fhir.policy.facts import ConsentTarget
 from dmp_fhir.policy.relation import PATIENT_SIDE
-from dmp_fhir.profiles.consent import consent_issues
+from dmp_fhir.profiles.walk import Walk
 from dmp_fhir.registry.columns import consent_columns
 from dmp_fhir.registry.consents import consequences, profiles_followed, with_period
 from dmp_fhir.registry.shelves import current, put_new, put_next
@@ -26,9 +27,11 @@ from dmp_fhir.wire.json import parse_json
 Tree = dict[str, Any]
 
 
-def create_consent(gate: Writing, tree: Tree, record_id: str) -> Found:
+def create_consent(gate: Writing, walk: Walk, record_id: str) -> Found:
     """Record a decision about a record; what it entails happens in the same transaction."""
+    tree = walk.tree | {"patient": subject_of({"subject": walk.tree.get("patient", {})}, record_id)}
     decision = gate.permit(Action.CONSENT_WRITE, record_id, target=_target(gate, record_id, tree))
+    require_conforming(gate, walk)
     stored = _as_stored(gate, record_id, tree | {"id": new_id()})
     found = put_new(gate.tx, record_id, stored, gate.instant(record_id))
     _entail(gate, record_id, stored, decision)
@@ -36,9 +39,10 @@ def create_consent(gate: Writing, tree: Tree, record_id: str) -> Found:
     return found
 
 
-def update_consent(gate: Writing, record_id: str, tree: Tree, request: Request) -> Found:
+def update_consent(gate: Writing, record_id: str, walk: Walk, request: Request) -> Found:
     """A consent changes by its status and period: kind and actor stay what they were, the decision too when it is
     about somebody."""
+    tree = walk.tree
     visible = current(gate.reader, record_id, "Consent", tree["id"], gate.predicates(record_id)["Consent"])
     if visible is None:
         not_found()
@@ -67,6 +71,7 @@ def update_consent(gate: Writing, record_id: str, tree: Tree, request: Request) 
             expression="Consent.category",
             rule="AR-22",
         )
+    require_conforming(gate, walk)
     stored = _as_stored(gate, record_id, tree)
     found = put_next(gate.tx, record_id, stored, visible.version, gate.instant(record_id), "PUT")
     _entail(gate, record_id, stored, decision)
@@ -95,9 +100,6 @@ def _target(gate: Writing, record_id: str, tree: Tree) -> ConsentTarget:
 
 
 def _as_stored(gate: Writing, record_id: str, tree: Tree) -> Tree:
-    issues = consent_issues(tree)
-    if issues:
-        refuse_all(422, issues)
     by_patient = gate.context.actor_category in PATIENT_SIDE
     dated = with_period(tree, gate.standing(record_id), gate.now, gate.settings, by_patient=by_patient)
     return dated | {"patient": subject_of({"subject": dated["patient"]}, record_id)}

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from dmp_fhir.canonicals import PROFILE_FOLDER
 from dmp_fhir.interactions import iti105_publish
 from dmp_fhir.interactions.conditional_create import CLAIMED, claim_key, condition_of, existing_resource
 from dmp_fhir.interactions.conditions import answer_written
+from dmp_fhir.interactions.conformance import require_conforming
 from dmp_fhir.interactions.consents import create_consent
 from dmp_fhir.interactions.folders import create_folder
 from dmp_fhir.interactions.gate import Writing
 from dmp_fhir.interactions.messages import Request, Response
 from dmp_fhir.interactions.references import RECORD_ELEMENT, record_of, subject_of
-from dmp_fhir.outcome import refuse, refuse_all
+from dmp_fhir.outcome import refuse
 from dmp_fhir.policy.actions import Action
-from dmp_fhir.profiles.requirements import requirement_issues
 from dmp_fhir.profiles.submission import list_kind
+from dmp_fhir.profiles.walk import Walk
 from dmp_fhir.registry.identifiers import Owner, claim, key_of, national_keys
 from dmp_fhir.registry.records import create_record
 from dmp_fhir.registry.shelves import DIRECTORY_TYPES, put_new
@@ -26,9 +26,9 @@ from dmp_fhir.store.tables import DIRECTORY
 Tree = dict[str, Any]
 
 
-def create(gate: Writing, request: Request) -> Response:
+def create(gate: Writing, request: Request, walk: Walk) -> Response:
     """POST [type]. With If-None-Exist, the existing resource is answered instead."""
-    tree = request.tree or {}
+    tree = walk.tree
     resource_type = tree["resourceType"]
     identifier = condition_of(request)
     if identifier and (existing := existing_resource(gate, tree, identifier)):
@@ -36,8 +36,8 @@ def create(gate: Writing, request: Request) -> Response:
         gate.did("read", "R", None if record_id == DIRECTORY else record_id, found)
         return answer_written(request, found, 200)
     if resource_type == "DocumentReference":
-        return iti105_publish.publish(gate, request)
-    found, record_id = _CREATORS[resource_type](gate, tree)
+        return iti105_publish.publish(gate, request, walk)
+    found, record_id = _CREATORS[resource_type](gate, walk)
     if identifier and resource_type in CLAIMED and key_of(identifier) not in national_keys(tree):
         key = claim_key(gate, tree, identifier)
         claim(gate.tx, resource_type, key, Owner(record_id, resource_type, found.id, None))
@@ -47,17 +47,19 @@ def create(gate: Writing, request: Request) -> Response:
 # --- by type --------------------------------------------------------------------------------------
 
 
-def _create_patient(gate: Writing, tree: Tree) -> tuple[Found, str]:
+def _create_patient(gate: Writing, walk: Walk) -> tuple[Found, str]:
     decision = gate.permit(Action.RECORD_CREATE, None)
+    require_conforming(gate, walk)
     record_id = new_id()
-    found = create_record(gate.tx, record_id, tree | {"id": record_id}, gate.now)
+    found = create_record(gate.tx, record_id, walk.tree | {"id": record_id}, gate.now)
     gate.did("create", "C", record_id, found, decision=decision)
     return found, record_id
 
 
-def _create_in_directory(gate: Writing, tree: Tree) -> tuple[Found, str]:
+def _create_in_directory(gate: Writing, walk: Walk) -> tuple[Found, str]:
     decision = gate.permit(Action.PARTY_WRITE, None)
-    resource_type = tree["resourceType"]
+    require_conforming(gate, walk)
+    tree, resource_type = walk.tree, walk.tree["resourceType"]
     found = put_new(gate.tx, DIRECTORY, tree | {"id": new_id()}, gate.instant(DIRECTORY))
     for key in national_keys(tree):
         claim(gate.tx, resource_type, key, Owner(DIRECTORY, resource_type, found.id, None))
@@ -70,22 +72,24 @@ def with_patient(tree: Tree, record_id: str) -> Tree:
     return tree | {element: subject_of({"subject": tree.get(element, {})}, record_id)}
 
 
-def _create_around(gate: Writing, tree: Tree) -> tuple[Found, str]:
-    record_id = record_of(gate, tree)
+def _create_around(gate: Writing, walk: Walk) -> tuple[Found, str]:
+    record_id = record_of(gate, walk.tree)
     decision = gate.permit(Action.PARTY_WRITE, record_id)
     assert record_id is not None
-    found = put_new(gate.tx, record_id, with_patient(tree, record_id) | {"id": new_id()}, gate.instant(record_id))
+    require_conforming(gate, walk)
+    found = put_new(gate.tx, record_id, with_patient(walk.tree, record_id) | {"id": new_id()}, gate.instant(record_id))
     gate.rights_changed(record_id)
     gate.did("create", "C", record_id, found, decision=decision)
     return found, record_id
 
 
-def _create_consent(gate: Writing, tree: Tree) -> tuple[Found, str]:
-    record_id = record_of(gate, tree)
-    return create_consent(gate, with_patient(tree, record_id), record_id), record_id
+def _create_consent(gate: Writing, walk: Walk) -> tuple[Found, str]:
+    record_id = record_of(gate, walk.tree)
+    return create_consent(gate, walk, record_id), record_id
 
 
-def _create_list(gate: Writing, tree: Tree) -> tuple[Found, str]:
+def _create_list(gate: Writing, walk: Walk) -> tuple[Found, str]:
+    tree = walk.tree
     if list_kind(tree) != "folder":
         refuse(
             422,
@@ -97,13 +101,10 @@ def _create_list(gate: Writing, tree: Tree) -> tuple[Found, str]:
             expression="List.code",
             rule="ITI-65",
         )
-    level = gate.exchange.services.settings.profile_level
-    issues = requirement_issues(tree, PROFILE_FOLDER, level, "List")
-    if any(each.severity == "error" for each in issues):
-        refuse_all(422, issues)
     record_id = record_of(gate, tree)
     gate.permit(Action.FOLDER_WRITE, record_id)
     assert record_id is not None
+    require_conforming(gate, walk)
     return create_folder(gate, record_id, tree, new_id()), record_id
 
 

@@ -5,13 +5,13 @@ The order is that of docs/architecture.md; nothing else reaches the database.
 
 from __future__ import annotations
 
+from dmp_fhir.interactions.conformance import require_sound
 from dmp_fhir.interactions.gate import reading, trace_refusal, writing
 from dmp_fhir.interactions.messages import Response
 from dmp_fhir.interactions.routes import OPERATIONS, act_of, check_route, route_read, route_write
 from dmp_fhir.interactions.services import Exchange
 from dmp_fhir.interactions.transaction import batch, transaction
-from dmp_fhir.outcome import Refusal, Refused, refuse, refuse_all
-from dmp_fhir.profiles.structure import structural_issues
+from dmp_fhir.outcome import Refusal, Refused, refuse
 from dmp_fhir.store.database import UniqueViolation
 
 
@@ -57,10 +57,8 @@ def _handle_bundle(exchange: Exchange) -> Response:
             expression="Bundle.type",
             rule="TF-108",
         )
-    issues = structural_issues(tree)
-    if any(each.severity == "error" for each in issues):
-        refuse_all(422, issues)
-    return transaction(exchange) if tree["type"] == "transaction" else batch(exchange, handle)
+    walk = require_sound(exchange.services, tree)
+    return transaction(exchange, walk) if tree["type"] == "transaction" else batch(exchange, handle)
 
 
 def refusal_response(refusal: Refusal) -> Response:

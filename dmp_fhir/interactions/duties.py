@@ -25,16 +25,25 @@ from dmp_fhir.policy.settings import PolicySettings
 from dmp_fhir.policy.standing import Standing
 from dmp_fhir.registry.consents import renew_teams
 from dmp_fhir.registry.grants import open_grant
-from dmp_fhir.registry.notifications import post
-from dmp_fhir.store.database import Transaction
+from dmp_fhir.registry.notifications import post, told
+from dmp_fhir.store.database import Reader, Transaction
 
 _HOUR_MS = 3_600_000
 _OWED = frozenset({NOTIFY_PATIENT, NOTIFY_MT, NOTIFY_FIRST_ACCESS, REVIEW})
+_RENEWED = frozenset({Relation.PERMIT_TEAM})
 
 
 def is_owed(decision: Decision) -> bool:
     """Whether a decision leaves anything to do besides its trace and the labels of a deposit."""
     return bool(decision.obligations & _OWED) or decision.relation in EMERGENCIES
+
+
+def is_done(reader: Reader, decision: Decision, standing: Standing, context: AccessContext, now_ms: int) -> bool:
+    """Whether all that is owed is the message of a first access, and everybody has it: so it is with most reads."""
+    if decision.obligations & _OWED != {NOTIFY_FIRST_ACCESS} or decision.relation in {*EMERGENCIES, *_RENEWED}:
+        return False
+    wanted = set(patient_and_representatives(standing, now_ms, discreet=decision.discreet))
+    return wanted <= told(reader, standing.record_id, _first_access(context))
 
 
 def carry_out(
@@ -55,9 +64,13 @@ def carry_out(
             kind = kind_of(decision.action)
             duty.tell_patient(kind, f"request|{request_id}|{kind}")
         if NOTIFY_FIRST_ACCESS in decision.obligations:
-            duty.tell_patient(FIRST_ACCESS, f"{FIRST_ACCESS}|{context.actor_id}")
-            if decision.relation is Relation.PERMIT_TEAM:
+            duty.tell_patient(FIRST_ACCESS, _first_access(context))
+            if decision.relation in _RENEWED:
                 duty.renew_team(request_id, settings)
+
+
+def _first_access(context: AccessContext) -> str:
+    return f"{FIRST_ACCESS}|{context.actor_id}"
 
 
 class _Duty:

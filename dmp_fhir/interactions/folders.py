@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from dmp_fhir.interactions.conditions import one_identifier, require_match
+from dmp_fhir.interactions.conformance import require_conforming
 from dmp_fhir.interactions.gate import Writing
 from dmp_fhir.interactions.messages import Request
 from dmp_fhir.interactions.references import subject_of
@@ -14,6 +15,7 @@ from dmp_fhir.policy.actions import Action
 from dmp_fhir.policy.facts import depositor
 from dmp_fhir.policy.refusals import refuse_record
 from dmp_fhir.profiles.submission import list_kind
+from dmp_fhir.profiles.walk import Walk
 from dmp_fhir.registry.identifiers import UNIQUE_ID, Owner, claim, key_of, owner_of
 from dmp_fhir.registry.lists import depositor_of, insert_list, update_list
 from dmp_fhir.registry.shelves import current
@@ -56,10 +58,16 @@ def _list_of(gate: Writing, record_id: str, key: str | None) -> str | None:
 
 
 def replace_folder(
-    gate: Writing, record_id: str, tree: Tree, list_id: str, place: str = "List.", request: Request | None = None
+    gate: Writing,
+    record_id: str,
+    tree: Tree,
+    list_id: str,
+    place: str = "List.",
+    request: Request | None = None,
+    walk: Walk | None = None,
 ) -> Found:
     """A new version of a folder, by its depositor or by somebody who reads the record. A submission set never
-    changes."""
+    changes. `walk` is that of a folder sent alone: one of a lot is validated with the lot."""
     known = depositor_of(gate.reader, record_id, list_id)
     visible = current(gate.reader, record_id, "List", list_id, gate.predicates(record_id)["List"])
     own = known is not None and known[1:] == depositor(gate.context)
@@ -78,6 +86,8 @@ def replace_folder(
     decision = gate.decide(Action.FOLDER_WRITE, record_id)
     if not decision.permit:
         refuse_record(decision)
+    if walk is not None:
+        require_conforming(gate, walk)
     if request:
         require_match(request, found.version)
     stored = _settled(gate, record_id, tree, place) | {"id": list_id}

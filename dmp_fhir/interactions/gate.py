@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from dmp_fhir.audit import log
 from dmp_fhir.audit.acts import Act
-from dmp_fhir.interactions.duties import carry_out, is_owed
+from dmp_fhir.interactions.duties import carry_out, is_done, is_owed
 from dmp_fhir.interactions.messages import Response
 from dmp_fhir.interactions.services import Exchange
 from dmp_fhir.outcome import Refusal, not_found
@@ -207,6 +207,13 @@ class Gate:
             )
         )
 
+    def forget_what_is_done(self) -> None:
+        """Leave out what was owed with earlier reads already and is done."""
+        for record_id, decisions in list(self.owed.items()):
+            standing = self.standing(record_id)
+            if all(is_done(self.reader, each, standing, self.context, self.now) for each in decisions):
+                del self.owed[record_id]
+
     def trace_rows(self) -> list[dict[str, Any]]:
         """The trace of what was done, for acts that owe nothing."""
         return log.rows_of(self.acts, self.context, self.now)
@@ -257,6 +264,7 @@ def reading(exchange: Exchange, work: Callable[[Gate], Response]) -> Response:
     with database.snapshot() as reader:
         gate = Gate(exchange, reader)
         response = work(gate)
+        gate.forget_what_is_done()
     if gate.owed:
         database.write(gate.leave_traces)
     else:

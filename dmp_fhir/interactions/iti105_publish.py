@@ -12,47 +12,47 @@ from dmp_fhir.canonicals import (
     EXT_DESIGNATION_TYPE,
     EXT_SOURCE_ID,
     MHD_LIST_TYPES,
-    PROFILE_SIMPLIFIED,
     PROJECT,
 )
 from dmp_fhir.instants import instant_text
 from dmp_fhir.interactions.cda_documents import other_patient
 from dmp_fhir.interactions.conditions import answer_written
+from dmp_fhir.interactions.conformance import refuse_errors
 from dmp_fhir.interactions.gate import Writing
 from dmp_fhir.interactions.messages import Request, Response
 from dmp_fhir.interactions.references import one_record, patient_designators
 from dmp_fhir.interactions.submitting import submit
-from dmp_fhir.outcome import operation_outcome, refuse_all
+from dmp_fhir.outcome import operation_outcome, refuse
 from dmp_fhir.policy.actions import Action
-from dmp_fhir.profiles.content import content_issues
-from dmp_fhir.profiles.document import document_issues
-from dmp_fhir.profiles.requirements import requirement_issues
-from dmp_fhir.profiles.submission import Submission, SubmittedDocument, decode
+from dmp_fhir.profiles.checks import carried, published_issues
+from dmp_fhir.profiles.submission import Submission
+from dmp_fhir.profiles.walk import Walk
 
 Tree = dict[str, Any]
 # The full URL of the one document of the derived set, inside this module only.
 _DOCUMENT = "urn:uuid:derived"
 
 
-def publish(gate: Writing, request: Request) -> Response:
-    tree = request.tree or {}
+def publish(gate: Writing, request: Request, walk: Walk) -> Response:
+    tree = walk.tree
     record_id = one_record(gate, patient_designators(tree, gate.exchange.base_url))
     gate.permit(Action.DOC_CREATE, record_id)
     assert record_id is not None
-    level = gate.exchange.services.settings.profile_level
-    issues = requirement_issues(tree, PROFILE_SIMPLIFIED, level, "DocumentReference")
-    issues += document_issues(tree, level, "DocumentReference")
-    attachment = tree["content"][0]["attachment"] if tree.get("content") else {}
-    content = decode(attachment.get("data", ""))
-    if "data" in attachment:
-        place = "DocumentReference.content[0].attachment"
-        issues += content_issues(attachment, attachment.get("contentType", ""), content, place)
-    document = SubmittedDocument(tree, _DOCUMENT, None, attachment.get("contentType", ""), content)
-    if not any(each.severity == "error" for each in issues):
-        issues += document.compare(gate.exchange.services.settings.cda_check)
+    services, document = gate.exchange.services, carried(tree, _DOCUMENT)
+    settings = services.settings
+    issues = published_issues(services.validator, walk, document, settings.profile_level, settings.cda_check)
+    if document is not None:
         issues += other_patient(gate, record_id, document)
-    if any(each.severity == "error" for each in issues):
-        refuse_all(422, issues)
+    refuse_errors(issues)
+    if document is None:  # for profiles, loaded by the operator, that do not ask for it
+        refuse(
+            422,
+            "required",
+            "Le document est attendu dans content.attachment.data.",
+            "The document is expected in content.attachment.data.",
+            expression="DocumentReference.content[0].attachment.data",
+            rule="ITI-105",
+        )
     receipt = submit(gate, record_id, Submission(_derived_set(gate, tree), "", None, [document]))
     deposited = receipt.documents[0]
     response = answer_written(request, deposited.found, 201 if deposited.fresh else 200)

@@ -8,20 +8,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from dmp_fhir.canonicals import PROFILE_COMPREHENSIVE, PROFILE_FOLDER, PROFILE_SUBMISSION_SET
 from dmp_fhir.instants import instant_text
 from dmp_fhir.interactions.cda_documents import other_patient
 from dmp_fhir.interactions.conditions import etag, require_match
+from dmp_fhir.interactions.conformance import refuse_errors
 from dmp_fhir.interactions.folders import create_folder, folder_named, known_folder, replace_folder
 from dmp_fhir.interactions.gate import Writing
 from dmp_fhir.interactions.messages import Request
 from dmp_fhir.interactions.references import document_named, one_record, patient_designators, rewritten
+from dmp_fhir.interactions.services import Services
 from dmp_fhir.interactions.submitting import Receipt, submit
 from dmp_fhir.outcome import Issue, error, not_found, operation_outcome, refuse, refuse_all
 from dmp_fhir.policy.actions import Action
-from dmp_fhir.profiles.document import document_issues
-from dmp_fhir.profiles.requirements import requirement_issues
+from dmp_fhir.profiles.checks import lot_issues
 from dmp_fhir.profiles.submission import Submission, SubmittedFolder, read_submission
+from dmp_fhir.profiles.walk import Walk
 from dmp_fhir.registry.records import Designator, designator_of, ins_of
 from dmp_fhir.registry.shelves import current
 from dmp_fhir.registry.versions import Found, new_id
@@ -38,33 +39,30 @@ class Lot:
     remarks: list[Issue]
 
 
-def read_lot(bundle: Tree, level: str, cda_check: str) -> Lot:
-    """Read a provide bundle and note what its profiles have to say, at a level of settings.PROFILE_LEVELS, and how its
-    CDA documents differ from their metadata (settings.cda_check)."""
-    submission = read_submission(bundle)
-    faulty = any(each.severity == "error" for each in submission.issues)
-    return Lot(submission, submission.issues + ([] if faulty else _issues(submission, level, cda_check)))
+def read_lot(walk: Walk, services: Services) -> Lot:
+    """Read a sound provide bundle and note what its profiles have to say, at the level of the settings, and how its CDA
+    documents differ from their metadata. A lot that is no whole is told only that."""
+    submission, settings = read_submission(walk.tree), services.settings
+    if any(each.severity == "error" for each in submission.issues):
+        return Lot(submission, submission.issues)
+    issues = lot_issues(services.validator, walk, submission, settings.profile_level, settings.cda_check)
+    return Lot(submission, issues)
 
 
 def provide(gate: Writing, lot: Lot) -> list[Tree]:
     """Deposit the lot; one response entry per request entry, in the same order."""
     submission = lot.submission
-    _refuse_errors(submission.issues)
+    refuse_errors(submission.issues)
     record_id = one_record(gate, _mentions(submission, gate.exchange.base_url))
     gate.permit(Action.DOC_CREATE, record_id)
     assert record_id is not None
     remarks = [*lot.remarks]
     for document in submission.documents:
         remarks += other_patient(gate, record_id, document)
-    _refuse_errors(remarks)
+    refuse_errors(remarks)
     receipt = submit(gate, record_id, submission, _folder_addresses(gate, record_id, submission))
     _check_patches(gate, record_id, submission, receipt)
     return _response(gate, record_id, submission, receipt, remarks)
-
-
-def _refuse_errors(issues: list[Issue]) -> None:
-    if any(each.severity == "error" for each in issues):
-        refuse_all(422, issues)
 
 
 def _mentions(submission: Submission, base_url: str) -> list[tuple[str, Designator]]:
@@ -105,20 +103,6 @@ def _mentions(submission: Submission, base_url: str) -> list[tuple[str, Designat
                 rule="D18",
             )
     return mentions
-
-
-def _issues(submission: Submission, level: str, cda_check: str) -> list[Issue]:
-    issues = requirement_issues(
-        submission.set_tree, PROFILE_SUBMISSION_SET, level, f"Bundle.entry[{submission.set_entry}].resource"
-    )
-    for document in submission.documents:
-        where = f"Bundle.entry[{document.entry}].resource"
-        issues += requirement_issues(document.tree, PROFILE_COMPREHENSIVE, level, where)
-        issues += document_issues(document.tree, level, where)
-        issues += document.compare(cda_check)
-    for folder in submission.folders:
-        issues += requirement_issues(folder.tree, PROFILE_FOLDER, level, f"Bundle.entry[{folder.entry}].resource")
-    return issues
 
 
 def _folder_addresses(gate: Writing, record_id: str, submission: Submission) -> dict[str, str]:

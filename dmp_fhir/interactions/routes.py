@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import NoReturn
 
 from dmp_fhir.interactions import explain_access, iti68_retrieve, td33_update, update, validate
+from dmp_fhir.interactions.conformance import require_sound
 from dmp_fhir.interactions.create import CREATABLE, create
 from dmp_fhir.interactions.gate import Gate, Writing
 from dmp_fhir.interactions.messages import Request, Response
 from dmp_fhir.interactions.read import history, read, vread
 from dmp_fhir.interactions.search import search
-from dmp_fhir.outcome import not_found, refuse, refuse_all
-from dmp_fhir.profiles.structure import structural_issues
+from dmp_fhir.outcome import not_found, refuse
+from dmp_fhir.profiles.walk import Walk
 
 SEARCHABLE = frozenset(
     {
@@ -157,12 +158,12 @@ def route_write(gate: Writing, request: Request) -> Response:
             if request.resource_type == "DocumentReference"
             else update.delete_party(gate, request)
         )
-    _check_body(request)
-    return create(gate, request) if request.method == "POST" else update.update(gate, request)
+    walk = _sound_body(gate, request)
+    return create(gate, request, walk) if request.method == "POST" else update.update(gate, request, walk)
 
 
-def _check_body(request: Request) -> None:
-    """The body is a sound R4 resource of the type of the address (TF-108)."""
+def _sound_body(gate: Writing, request: Request) -> Walk:
+    """The body, a sound R4 resource of the type of the address (TF-108)."""
     tree = request.tree
     if tree is None:
         refuse(400, "required", "Le corps de la requête est attendu.", "The body of the request is missing.")
@@ -175,6 +176,4 @@ def _check_body(request: Request) -> None:
             expression="resourceType",
             rule="TF-108",
         )
-    issues = structural_issues(tree)
-    if any(each.severity == "error" for each in issues):
-        refuse_all(422, issues)
+    return require_sound(gate.exchange.services, tree)

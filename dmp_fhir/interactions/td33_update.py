@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 
 from dmp_fhir.canonicals import EXT_IS_ARCHIVED, HIDE_PATIENT, HIDE_REPRESENTATIVES, MASK_PROFESSIONALS
 from dmp_fhir.interactions.conditions import answer_written, one_identifier, require_match
+from dmp_fhir.interactions.conformance import require_no_worse
 from dmp_fhir.interactions.gate import Writing
 from dmp_fhir.interactions.messages import Request, Response
 from dmp_fhir.interactions.references import document_identified
@@ -49,6 +50,8 @@ def patch(gate: Writing, request: Request) -> Response:
     require_match(request, document.version)
     if not actions:
         return answer_written(request, _shown(gate, document, _as_found(gate, document)), 200)
+    if after["status"] != "entered-in-error":  # which no guide has among its statuses (D3)
+        require_no_worse(gate, before, after)
     found = amend_document(gate.tx, document, after, gate.instant(document.record_id))
     gate.did("patch", "U", document.record_id, found, decision=merged(decisions))
     return answer_written(request, _shown(gate, document, found), 200)

@@ -23,6 +23,7 @@ from dmp_fhir.interactions.routes import route_read, route_write
 from dmp_fhir.interactions.services import Exchange
 from dmp_fhir.outcome import Refused, error, refuse, refuse_all
 from dmp_fhir.profiles.submission import is_submission
+from dmp_fhir.profiles.walk import Walk
 from dmp_fhir.wire.json import dump_json
 from dmp_fhir.wire.queries import query_pairs
 
@@ -47,12 +48,11 @@ def bundle_of(exchange: Exchange) -> Tree:
     return tree
 
 
-def transaction(exchange: Exchange) -> Response:
+def transaction(exchange: Exchange, walk: Walk) -> Response:
     """All or nothing; one answer per entry, in the order of the request."""
     bundle = bundle_of(exchange)
     if is_submission(bundle):
-        settings = exchange.services.settings
-        lot = read_lot(bundle, settings.profile_level, settings.cda_check)
+        lot = read_lot(walk, exchange.services)
         entries = writing(exchange, lambda gate: provide(gate, lot))
     else:
         entries = writing(exchange, lambda gate: _plain(gate, bundle))

@@ -8,18 +8,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from dmp_fhir.canonicals import PROFILE_FOLDER
 from dmp_fhir.interactions.conditions import answer_written, require_match
+from dmp_fhir.interactions.conformance import require_conforming
 from dmp_fhir.interactions.consents import update_consent
 from dmp_fhir.interactions.create import with_patient
 from dmp_fhir.interactions.folders import replace_folder
 from dmp_fhir.interactions.gate import Writing
 from dmp_fhir.interactions.messages import Request, Response
 from dmp_fhir.interactions.references import record_of
-from dmp_fhir.outcome import not_found, refuse, refuse_all
+from dmp_fhir.outcome import not_found, refuse
 from dmp_fhir.policy.actions import Action
-from dmp_fhir.profiles.requirements import requirement_issues
-from dmp_fhir.profiles.submission import list_kind
+from dmp_fhir.profiles.walk import Walk
 from dmp_fhir.registry.identifiers import Owner, claim, national_keys, release
 from dmp_fhir.registry.lifecycle import follow_status, status_of
 from dmp_fhir.registry.records import update_record
@@ -33,19 +32,16 @@ UPDATABLE = DIRECTORY_TYPES | {"Patient", "RelatedPerson", "CareTeam", "Consent"
 DELETABLE = DIRECTORY_TYPES | {"RelatedPerson", "CareTeam", "DocumentReference"}
 
 
-def update(gate: Writing, request: Request) -> Response:
+def update(gate: Writing, request: Request, walk: Walk) -> Response:
     """PUT [type]/[id], with If-Match when the client wants to be sure."""
-    tree = request.tree or {}
+    tree = walk.tree
     _check_id(tree, request)
     resource_type, resource_id = tree["resourceType"], tree["id"]
     record_id = home_of(gate.reader, resource_type, resource_id)
     if record_id is None:
         not_found()
-    if resource_type == "List":
-        return answer_written(request, _update_folder(gate, record_id, tree, request), 200)
-    return answer_written(
-        request, _UPDATERS.get(resource_type, _update_in_directory)(gate, record_id, tree, request), 200
-    )
+    found = _UPDATERS.get(resource_type, _update_in_directory)(gate, record_id, walk, request)
+    return answer_written(request, found, 200)
 
 
 def _check_id(tree: Tree, request: Request) -> None:
@@ -60,13 +56,10 @@ def _check_id(tree: Tree, request: Request) -> None:
         )
 
 
-def _update_folder(gate: Writing, record_id: str, tree: Tree, request: Request) -> Found:
-    level = gate.exchange.services.settings.profile_level
-    issues = requirement_issues(tree, PROFILE_FOLDER, level, "List") if list_kind(tree) == "folder" else []
-    if any(each.severity == "error" for each in issues):
-        refuse_all(422, issues)
+def _update_folder(gate: Writing, record_id: str, walk: Walk, request: Request) -> Found:
+    tree = walk.tree
     _same_record(gate, record_id, tree)
-    return replace_folder(gate, record_id, tree, tree["id"], request=request)
+    return replace_folder(gate, record_id, tree, tree["id"], request=request, walk=walk)
 
 
 def _same_record(gate: Writing, record_id: str, tree: Tree) -> None:
@@ -91,8 +84,10 @@ def _known(gate: Writing, record_id: str, tree: Tree, request: Request) -> Found
     return found
 
 
-def _update_patient(gate: Writing, record_id: str, tree: Tree, request: Request) -> Found:
+def _update_patient(gate: Writing, record_id: str, walk: Walk, request: Request) -> Found:
+    tree = walk.tree
     decision = gate.permit_by_id(Action.RECORD_UPDATE, record_id)
+    require_conforming(gate, walk)
     known = _known(gate, record_id, tree, request)
     before, instant = gate.standing(record_id).status, gate.instant(record_id)
     found = update_record(gate.tx, record_id, tree, known.version, instant)
@@ -103,8 +98,10 @@ def _update_patient(gate: Writing, record_id: str, tree: Tree, request: Request)
     return found
 
 
-def _update_in_directory(gate: Writing, record_id: str, tree: Tree, request: Request) -> Found:
+def _update_in_directory(gate: Writing, record_id: str, walk: Walk, request: Request) -> Found:
+    tree = walk.tree
     decision = gate.permit(Action.PARTY_WRITE, None)
+    require_conforming(gate, walk)
     instant = gate.instant(record_id)
     known = _known(gate, record_id, tree, request)
     found = put_next(gate.tx, record_id, tree, known.version, instant, "PUT")
@@ -117,8 +114,10 @@ def _update_in_directory(gate: Writing, record_id: str, tree: Tree, request: Req
     return found
 
 
-def _update_around(gate: Writing, record_id: str, tree: Tree, request: Request) -> Found:
+def _update_around(gate: Writing, record_id: str, walk: Walk, request: Request) -> Found:
+    tree = walk.tree
     decision = gate.permit_by_id(Action.PARTY_WRITE, record_id)
+    require_conforming(gate, walk)
     _same_record(gate, record_id, tree)
     known = _known(gate, record_id, tree, request)
     found = put_next(gate.tx, record_id, with_patient(tree, record_id), known.version, gate.instant(record_id), "PUT")
@@ -132,6 +131,7 @@ _UPDATERS = {
     "RelatedPerson": _update_around,
     "CareTeam": _update_around,
     "Consent": update_consent,
+    "List": _update_folder,
 }
 
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from difflib import SequenceMatcher
 from typing import Any
 
 from dmp_fhir.profiles.definitions import required_codes
+from dmp_fhir.profiles.nearest import nearest_codes
 from dmp_fhir.profiles.rules import ProfileError
 
 Tree = dict[str, Any]
@@ -42,15 +42,8 @@ class Codeset:
 
     def nearest(self, code: str, display: str = "", count: int = 3) -> list[str]:
         """The codes most like a wrong one, by code or by display, as `code (display)`."""
-
-        def likeness(known: tuple[str, str]) -> float:
-            by_code = SequenceMatcher(None, code.lower(), known[0].lower()).ratio()
-            by_name = SequenceMatcher(None, display.lower(), known[1].lower()).ratio() if display and known[1] else 0.0
-            return max(by_code, by_name)
-
-        every = [(known, name) for codes in self.codes.values() for known, name in codes.items()]
-        best = sorted(every[:2000], key=likeness, reverse=True)[:count]
-        return [f"{known} ({name})" if name else known for known, name in best]
+        every = ((known, name) for codes in self.codes.values() for known, name in codes.items())
+        return nearest_codes(every, code, display, count)
 
 
 class Terminology:

@@ -116,6 +116,8 @@ def key(element: etree._Element) -> str | None:
 
 def text_of(element: etree._Element) -> str:
     """The whole text, white space collapsed."""
+    if not len(element):
+        return " ".join((element.text or "").split())
     return " ".join("".join(element.itertext()).split())
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from lxml import etree
 
-from dmp_fhir.profiles.cda_header import below, qualified, text_of
+from dmp_fhir.profiles.cda_header import V3, below, qualified, text_of
 
 Tree = dict[str, Any]
 # Path in the Patient, what the Patient says, the element of the CDA, its attribute, what the CDA says.
@@ -22,79 +22,77 @@ _BIRTH_LIST = "https://hl7.fr/ig/fhir/core/StructureDefinition/fr-core-patient-b
 _BIRTH_PLACE = "http://hl7.org/fhir/StructureDefinition/patient-birthPlace"
 _INSEE = "https://hl7.fr/ig/fhir/core/StructureDefinition/fr-core-address-insee-code"
 _GENDERS = {"male": {"M"}, "female": {"F"}, "unknown": {"UN", "U"}, "other": {"UN", "U"}}
-_SEX, _BIRTH, _PLACE = "patient/administrativeGenderCode", "patient/birthTime", "patient/birthplace/place/addr/county"
-# SP was the qualifier of the used name in older documents.
-_USED = ("CL", "SP")
+# Qualifiers of the birth name, and of the used one (SP in older documents); the uses of HumanName that say the same.
+_BIRTH, _USED = ("BR",), ("CL", "SP")
+_BIRTH_NAMES = ("official", "maiden")
 
 
-def missing_traits(role: etree._Element) -> list[str]:
-    """The INS traits that a patientRole lacks, as paths below patient/."""
-    lacking = [
-        name
-        for name, found in (
-            ("name/family[@qualifier='BR']", _part(role, "family", "BR")),
-            ("name/given[@qualifier='BR']", _part(role, "given", "BR")),
-            ("name/given[not(@qualifier)]", _part(role, "given", None)),
-        )
-        if found is None
-    ]
-    lacking += [
-        path.removeprefix("patient/")
-        for path, attribute in ((_SEX, "code"), (_BIRTH, "value"))
-        if (element := below(role, path)) is None or not element.get(attribute)
-    ]
-    place = below(role, _PLACE)
-    return lacking if place is not None and text_of(place) else [*lacking, _PLACE.removeprefix("patient/")]
+class Traits:
+    """The traits of a patientRole."""
 
+    def __init__(self, role: etree._Element) -> None:
+        # Parts of the names, by element and qualifier; of several, the first.
+        self.names: dict[tuple[str, str | None], etree._Element] = {}
+        for name in role.iterfind(qualified("patient/name")):
+            for part in name.iterchildren(f"{{{V3}}}family", f"{{{V3}}}given"):
+                if text_of(part):
+                    self.names.setdefault((part.tag[len(V3) + 2 :], part.get("qualifier")), part)
+        self.sex = below(role, "patient/administrativeGenderCode")
+        self.birth = below(role, "patient/birthTime")
+        self.place = below(role, "patient/birthplace/place/addr/county")
 
-def trait_differences(patient: Tree, role: etree._Element) -> Iterator[Difference]:
-    """What both sides say differently; what one side does not say is not compared."""
-    yield from _names(patient, role)
-    sex = below(role, _SEX)
-    gender = patient.get("gender")
-    if gender and sex is not None and sex.get("code") and sex.get("code") not in _GENDERS.get(gender, ()):
-        yield "gender", gender, sex, "code", sex.get("code", "")
-    birth = below(role, _BIRTH)
-    if patient.get("birthDate") and birth is not None and birth.get("value"):
-        ours, theirs = patient["birthDate"].replace("-", ""), birth.get("value", "").strip()[:8]
-        common = min(len(ours), len(theirs))
-        if ours[:common] != theirs[:common]:
-            yield "birthDate", patient["birthDate"], birth, "value", birth.get("value", "")
-    place = below(role, _PLACE)
-    found = _birth_place(patient)
-    if found and place is not None and text_of(place) and text_of(place) != found[1]:
-        yield found[0], found[1], place, "", text_of(place)
+    @property
+    def missing(self) -> list[str]:
+        """The INS traits that are not there, as paths below patient/."""
+        there = {
+            "name/family[@qualifier='BR']": ("family", "BR") in self.names,
+            "name/given[@qualifier='BR']": ("given", "BR") in self.names,
+            "name/given[not(@qualifier)]": ("given", None) in self.names,
+            "administrativeGenderCode": self.sex is not None and self.sex.get("code"),
+            "birthTime": self.birth is not None and self.birth.get("value"),
+            "birthplace/place/addr/county": self.place is not None and text_of(self.place),
+        }
+        return [name for name, found in there.items() if not found]
 
+    def differences(self, patient: Tree) -> Iterator[Difference]:
+        """What both sides say differently; what one side does not say is not compared."""
+        yield from self._names(patient)
+        gender = patient.get("gender")
+        if gender and self.sex is not None:
+            code = self.sex.get("code")
+            if code and code not in _GENDERS.get(gender, ()):
+                yield "gender", gender, self.sex, "code", code
+        day, birth = patient.get("birthDate"), self.birth
+        if day and birth is not None and birth.get("value"):
+            ours, theirs = day.replace("-", ""), birth.get("value", "").strip()[:8]
+            common = min(len(ours), len(theirs))
+            if ours[:common] != theirs[:common]:
+                yield "birthDate", day, birth, "value", birth.get("value", "")
+        found, place = _birth_place(patient), self.place
+        if found and place is not None and text_of(place) and text_of(place) != found[1]:
+            yield found[0], found[1], place, "", text_of(place)
 
-def _names(patient: Tree, role: etree._Element) -> Iterator[Difference]:
-    for n, name in enumerate(patient.get("name", [])):
-        match name.get("use"):
-            case "official" | "maiden":
-                pairs = [
-                    (f"name[{n}].family", name.get("family"), _part(role, "family", "BR")),
-                    (f"name[{n}].given[0]", next(iter(name.get("given", [])), None), _part(role, "given", "BR")),
-                ]
+    def _names(self, patient: Tree) -> Iterator[Difference]:
+        for n, name in enumerate(patient.get("name", [])):
+            if name.get("use") in _BIRTH_NAMES:
+                qualifiers: tuple[str, ...] = _BIRTH
                 for m, each in enumerate(name.get("extension", [])):
                     if each.get("url") == _BIRTH_LIST:
-                        pairs.append((f"name[{n}].extension[{m}]", each.get("valueString"), _part(role, "given", None)))
-            case "usual":
-                pairs = [
-                    (f"name[{n}].family", name.get("family"), _part(role, "family", *_USED)),
-                    (f"name[{n}].given[0]", next(iter(name.get("given", [])), None), _part(role, "given", *_USED)),
-                ]
-            case _:
-                pairs = []
-        for path, ours, element in pairs:
-            if ours and element is not None and _plain(ours) != _plain(text_of(element)):
-                yield path, ours, element, "", text_of(element)
+                        path = f"name[{n}].extension[{m}]"
+                        yield from self._name(path, each.get("valueString"), "given", (None,))
+            elif name.get("use") == "usual":
+                qualifiers = _USED
+            else:
+                continue
+            yield from self._name(f"name[{n}].family", name.get("family"), "family", qualifiers)
+            yield from self._name(f"name[{n}].given[0]", next(iter(name.get("given", [])), None), "given", qualifiers)
 
-
-def _part(role: etree._Element, part: str, *qualifiers: str | None) -> etree._Element | None:
-    """A family name or given name by its qualifier."""
-    for element in role.findall(qualified(f"patient/name/{part}")):
-        if element.get("qualifier") in qualifiers and text_of(element):
-            return element
-    return None
+    def _name(self, path: str, ours: str | None, part: str, qualifiers: tuple[str | None, ...]) -> Iterator[Difference]:
+        element = next((self.names[part, each] for each in qualifiers if (part, each) in self.names), None)
+        if ours and element is not None:
+            theirs = text_of(element)
+            if ours != theirs and _plain(ours) != _plain(theirs):
+                yield path, ours, element, "", theirs
 
 
 def _plain(name: str) -> str:

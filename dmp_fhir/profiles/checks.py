@@ -1,6 +1,6 @@
 """Everything the registry has to say about one resource: R4, profiles, and the rules no StructureDefinition can carry.
 
-One way in for `$validate`, the command line and the write paths, so that they can't differ.
+One home for `$validate`, the command line and the write paths, so that they can't differ.
 """
 
 from __future__ import annotations
@@ -11,36 +11,55 @@ from typing import Any
 from dmp_fhir.canonicals import (
     MHD,
     PROFILE_COMPREHENSIVE,
+    PROFILE_CONSENT,
     PROFILE_FOLDER,
+    PROFILE_ORGANIZATION,
+    PROFILE_PRACTITIONER,
+    PROFILE_PRACTITIONER_ROLE,
     PROFILE_PROVIDE_BUNDLE,
+    PROFILE_RECORD,
+    PROFILE_RELATED_PERSON,
     PROFILE_SIMPLIFIED,
     PROFILE_SUBMISSION_SET,
 )
 from dmp_fhir.outcome import Issue
 from dmp_fhir.profiles.cda import stated_issues
 from dmp_fhir.profiles.cda_rules import STANDARD
+from dmp_fhir.profiles.consent import consent_issues
 from dmp_fhir.profiles.content import content_issues
 from dmp_fhir.profiles.document import document_issues
-from dmp_fhir.profiles.submission import SubmittedDocument, decode, list_kind, read_submission
+from dmp_fhir.profiles.identifiers import identifier_issues
+from dmp_fhir.profiles.submission import Submission, SubmittedDocument, decode, list_kind, read_submission
 from dmp_fhir.profiles.validator import Validator
+from dmp_fhir.profiles.walk import Walk
 
 Tree = dict[str, Any]
 _PROVIDE = f"{MHD}/StructureDefinition/IHE.MHD."
 _LOTS = {PROFILE_PROVIDE_BUNDLE} | {
     f"{_PROVIDE}{option}.ProvideBundle" for option in ("Minimal", "UnContained.Comprehensive", "Comprehensive")
 }
+PROFILE_OF_TYPE = {
+    "Patient": PROFILE_RECORD,
+    "Consent": PROFILE_CONSENT,
+    "Practitioner": PROFILE_PRACTITIONER,
+    "PractitionerRole": PROFILE_PRACTITIONER_ROLE,
+    "Organization": PROFILE_ORGANIZATION,
+    "RelatedPerson": PROFILE_RELATED_PERSON,
+}
+_ORDER = {"fatal": 0, "error": 0, "warning": 1, "information": 2}
 
 
 def profiles_for(tree: Tree) -> list[str]:
     """The profile that the registry asks of a resource when it is written: that of its transaction."""
-    match tree.get("resourceType"):
+    kind = tree.get("resourceType")
+    match kind:
         case "DocumentReference":
             return [PROFILE_SIMPLIFIED if _has_data(tree) else PROFILE_COMPREHENSIVE]
         case "List":
             return [PROFILE_FOLDER if _is_folder(tree) else PROFILE_SUBMISSION_SET]
         case "Bundle" if _is_lot(tree):
             return [PROFILE_PROVIDE_BUNDLE]
-    return []
+    return [PROFILE_OF_TYPE[kind]] if isinstance(kind, str) and kind in PROFILE_OF_TYPE else []
 
 
 def lot_profiles(tree: Tree, level: str) -> list[str]:
@@ -59,58 +78,97 @@ def check(
 ) -> list[Issue]:
     """All the issues of a resource, most serious first; `profiles` beside those it declares; `cda_check` is the setting
     on CDA documents. What is no sound R4 is told alone: the rules of the registry read sound resources."""
-    issues = validator.validate(tree, profiles, level)
-    kind = tree.get("resourceType")
-    if not any(each.severity == "error" and _is_structural(each) for each in issues):
-        if kind == "DocumentReference" and not _is_stored(tree):
-            issues = _once(issues, own_issues(tree, level, "DocumentReference", cda_check))
-        elif kind == "Bundle" and _is_lot(tree):
-            submission = read_submission(tree)
-            found = submission.issues
-            for document in submission.documents:
-                found = found + document_issues(document.tree, level, document.place)
-                found += _cda_issues(document, cda_check)
-            issues = _once(issues, found)
-    return sorted(issues, key=lambda each: _ORDER.get(each.severity, 0))
+    walk = validator.walk(tree)
+    issues = validator.judge(walk, profiles, level)
+    if not walk.sound:
+        return _ordered(issues)
+    kind, issues = tree["resourceType"], _once(issues, identifier_issues(walk, level))
+    if kind == "Bundle" and _is_lot(tree):
+        submission = read_submission(tree)
+        own = submission.issues + _documents_issues(submission, level, cda_check)
+        return _once(issues, own + _patient_issues(submission.documents))
+    if kind == "DocumentReference" and tree.get("status") == "current":  # not one that the registry has changed
+        document = carried(tree)
+        own = document_issues(tree, level, "DocumentReference")
+        own += _carried_issues(document, cda_check) if document else []
+        return _once(issues, own + _patient_issues([document] if document else []))
+    return _once(issues, _own_issues(tree))
 
 
-_ORDER = {"fatal": 0, "error": 0, "warning": 1, "information": 2}
+# On writes ------------------------------------------------------------------------------------------------------------
 
 
-def own_issues(tree: Tree, level: str, expression: str, cda_check: str = STANDARD) -> list[Issue]:
-    """The registry's rules on a DocumentReference that carries its document (ITI-105), or none."""
-    issues = document_issues(tree, level, expression)
+def judged(validator: Validator, walk: Walk, level: str) -> list[Issue]:
+    """The issues of a sound resource other than a document, as it is written."""
+    issues = validator.judge(walk, profiles_for(walk.tree), level)
+    return _once(issues, identifier_issues(walk, level) + _own_issues(walk.tree))
+
+
+def lot_issues(validator: Validator, walk: Walk, submission: Submission, level: str, cda_check: str) -> list[Issue]:
+    """The issues of a sound bundle, read as a lot (ITI-65)."""
+    issues = validator.judge(walk, lot_profiles(walk.tree, level), level)
+    own = submission.issues + identifier_issues(walk, level)
+    return _once(issues, own + _documents_issues(submission, level, cda_check))
+
+
+def published_issues(
+    validator: Validator, walk: Walk, document: SubmittedDocument | None, level: str, cda_check: str
+) -> list[Issue]:
+    """The issues of a sound DocumentReference that carries its document (ITI-105); None when it carries none."""
+    issues = validator.judge(walk, [PROFILE_SIMPLIFIED], level)
+    own = identifier_issues(walk, level) + document_issues(walk.tree, level, "DocumentReference")
+    return _once(issues, own + (_carried_issues(document, cda_check) if document else []))
+
+
+def carried(tree: Tree, full_url: str = "") -> SubmittedDocument | None:
+    """The document that a sound DocumentReference carries in `attachment.data`."""
     contents = tree.get("content") or [{}]
     attachment = contents[0].get("attachment", {})
-    if "data" in attachment:
-        place = f"{expression}.content[0].attachment"
-        content = decode(attachment["data"])
-        content_type = attachment.get("contentType", "")
-        issues += content_issues(attachment, content_type, content, place)
-        issues += _cda_issues(SubmittedDocument(tree, "", None, content_type, content), cda_check)
+    if "data" not in attachment:
+        return None
+    return SubmittedDocument(tree, full_url, None, attachment.get("contentType", ""), decode(attachment["data"]))
+
+
+def _own_issues(tree: Tree) -> list[Issue]:
+    return consent_issues(tree) if tree["resourceType"] == "Consent" else []
+
+
+def _documents_issues(submission: Submission, level: str, cda_check: str) -> list[Issue]:
+    issues: list[Issue] = []
+    for document in submission.documents:
+        issues += document_issues(document.tree, level, document.place) + document.compare(cda_check)
     return issues
 
 
-def _cda_issues(document: SubmittedDocument, cda_check: str) -> list[Issue]:
-    """A CDA against its metadata alone: the record, which knows the patient better, is not at hand."""
-    issues = document.compare(cda_check)
-    return issues + (stated_issues(document.examined, document.tree, document.place) if document.examined else [])
+def _carried_issues(document: SubmittedDocument, cda_check: str) -> list[Issue]:
+    attachment = document.tree["content"][0]["attachment"]
+    place = f"{document.place}.content[0].attachment"
+    issues = content_issues(attachment, document.content_type, document.content, place)
+    return issues + document.compare(cda_check)
+
+
+def _patient_issues(documents: Sequence[SubmittedDocument]) -> list[Issue]:
+    """The patient of a CDA against the metadata alone: the record, which knows the patient better, is not at hand."""
+    return [
+        issue for each in documents if each.examined for issue in stated_issues(each.examined, each.tree, each.place)
+    ]
 
 
 def _once(issues: list[Issue], more: list[Issue]) -> list[Issue]:
-    """One mistake, one issue: an element already refused is not refused again."""
+    """One mistake, one issue: an element already refused is not refused again, and of one whose code is refused no
+    lesser remark is made about its code. The most serious come first."""
     refused = {each.expression for each in issues if each.severity == "error"}
-    return issues + [each for each in more if each.severity != "error" or each.expression not in refused]
+    kept = [each for each in more if each.severity != "error" or each.expression not in refused]
+    wrong_codes = {each.expression for each in kept if each.code == "code-invalid"}
+    issues = [each for each in issues if each.code != "code-invalid" or each.expression not in wrong_codes]
+    return _ordered(issues + kept)
 
 
-def _is_structural(issue: Issue) -> bool:
-    """Whether R4 itself, not a profile, refuses."""
-    return "/StructureDefinition/" not in (issue.rule or "")
+def _ordered(issues: list[Issue]) -> list[Issue]:
+    return sorted(issues, key=lambda each: _ORDER[each.severity])
 
 
-def _is_stored(tree: Tree) -> bool:
-    """Whether it is a DocumentReference as the registry serves it, whose status and dates may be of any time."""
-    return tree.get("status") != "current"
+# What a tree is -------------------------------------------------------------------------------------------------------
 
 
 def _is_lot(tree: Tree) -> bool:

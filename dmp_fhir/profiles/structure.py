@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Container
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import cache
 from typing import Any
 
@@ -20,8 +21,9 @@ from dmp_fhir.profiles.base_rules import RULES, Fault
 from dmp_fhir.profiles.definitions import Element, Property, Type, resource_types, type_of
 from dmp_fhir.profiles.narrative import read_div
 from dmp_fhir.profiles.primitive_checks import Check, primitive_check
+from dmp_fhir.profiles.reference_checks import reference_check
 from dmp_fhir.profiles.references import entry_types, is_absolute
-from dmp_fhir.profiles.value_checks import absolute_check, coded_check, reference_check
+from dmp_fhir.profiles.value_checks import absolute_check, coded_check
 from dmp_fhir.profiles.walk import Walk, Way
 
 Tree = dict[str, Any]
@@ -36,10 +38,10 @@ def structural_issues(tree: Any, *, expression: str | None = None) -> list[Issue
 def structural_walk(tree: Any, *, expression: str | None = None, known: Container[str] = ()) -> Walk:
     """The walk itself: issues, warnings included, and the extensions met whose urls are `known`. A modifier extension
     that is known is no fault."""
-    walk = Walk(known=known)
     name = tree.get("resourceType") if type(tree) is dict else None
     named = type(name) is str and name in resource_types()
-    _resource(walk, tree, expression or (name if named else "Resource"))
+    walk = Walk(tree, expression or (name if named else "Resource"), known=known)
+    _resource(walk, tree, walk.way)
     return walk
 
 
@@ -252,8 +254,11 @@ def _other_property(walk: Walk, node: Tree, name: str, value: Any, plan: _Plan, 
     """`_name`, the id and extensions of a primitive; or a property R4 doesn't have."""
     known = plan.kind.properties.get(name[1:]) if name[:1] == "_" else None
     if known is None or not known.primitive or known.element.attribute:
-        fr = f"Propriété inconnue de FHIR R4 : {plan.kind.name}.{name[:64]}."
-        en = f"Property unknown to FHIR R4: {plan.kind.name}.{name[:64]}."
+        near = get_close_matches(name[:64], plan.kind.properties, 1)
+        fr = f"Propriété inconnue de FHIR R4 : {plan.kind.name}.{name[:64]}." + (
+            f" Peut-être {near[0]} ?" if near else ""
+        )
+        en = f"Property unknown to FHIR R4: {plan.kind.name}.{name[:64]}." + (f" Maybe {near[0]}?" if near else "")
         walk.add("structure", fr, en, (way, name[:64], None), "TF-107")
         return
     beside = _plan("Element")
@@ -299,6 +304,8 @@ def _check_of(known: Property) -> Check:
         return reference_check(known, _complex_check("Reference"))
     if known.type == "Extension":
         return _extension_check()
+    if known.type == "Identifier":
+        return _identifier_check()
     if known.element.codes is not None and known.type in ("Coding", "CodeableConcept"):
         return coded_check(known, _complex_check(known.type))
     return _complex_check(known.type)
@@ -330,6 +337,16 @@ def _extension_check() -> Check:
             fr = f"L'url d'une extension est un URI absolu, celui de sa définition ; trouvé : {url[:100]}."
             en = f"The url of an extension is an absolute URI, that of its definition; found: {url[:100]}."
             walk.add("value", fr, en, ((way, name, n), "url", None), "FHIR R4 Extension.url")
+
+    return check
+
+
+def _identifier_check() -> Check:
+    inner = _complex_check("Identifier")
+
+    def check(walk: Walk, value: Any, way: Way, name: str, n: int | None) -> None:
+        inner(walk, value, way, name, n)
+        walk.identifiers.append((value, (way, name, n)))
 
     return check
 

@@ -90,6 +90,13 @@ def type_is_known(system: str, code: str) -> bool:
     return code_list("JDV_J07").has(system, code) or code_list("JDV_J66").has(system, code)
 
 
+@cache
+def known_types() -> tuple[tuple[str, str], ...]:
+    """The document types of JDV_J07 and JDV_J66 with their French names."""
+    lists = (code_list("JDV_J07").codes, code_list("JDV_J66").codes)
+    return tuple({code: name for codes in lists for some in codes.values() for code, name in some.items()}.items())
+
+
 def type_display(system: str, code: str) -> str | None:
     """The French name of a document type."""
     return code_list("JDV_J07").display(system, code) or code_list("JDV_J66").display(system, code)

@@ -25,7 +25,7 @@ from dmp_fhir.profiles.rules import LEVELS, Levels, ProfileError, Rule
 from dmp_fhir.profiles.snapshot import Library
 from dmp_fhir.profiles.structure import structural_walk
 from dmp_fhir.profiles.visit import Fault, Visit
-from dmp_fhir.profiles.walk import MOST_ISSUES, Way, path_of
+from dmp_fhir.profiles.walk import MOST_ISSUES, Walk, Way, path_of
 
 Tree = dict[str, Any]
 _CODES = {
@@ -98,6 +98,15 @@ class Validator:
         """All that is wrong or worth a remark with a resource; none when it conforms. `profiles` are asked of the
         resource itself, beside those it and the resources inside it declare (meta.profile). `level` is released, main
         or mhd (D1); `expression` the FHIRPath of the resource when it is part of something else."""
+        return self.judge(self.walk(tree, expression=expression), profiles, level)
+
+    def walk(self, tree: Any, *, expression: str | None = None) -> Walk:
+        """The first half of a validation, the structure and invariants of R4: what is refused here is not worth more
+        questions."""
+        return structural_walk(tree, expression=expression, known=self._contexts)
+
+    def judge(self, walk: Walk, profiles: Sequence[str] | None = None, level: str = "released") -> list[Issue]:
+        """The second half, the profiles; with what the walk has found. What was walked has not changed since."""
         known = self._severity[level]
 
         def severity(rule: Rule) -> str:
@@ -106,12 +115,10 @@ class Validator:
                 found = known[rule] = self.levels.severity(rule, level)
             return found
 
-        walk = structural_walk(tree, expression=expression, known=self._contexts)
-        issues = walk.issues
+        tree, way, issues = walk.tree, walk.way, list(walk.issues)
         name = tree.get("resourceType") if type(tree) is dict else None
         if type(name) is not str or name not in resource_types():
             return issues
-        way = expression or name
         visit = Visit(severity, tree, tree, bundle=tree if name == "Bundle" else None)
         self._resource(visit, issues, tree, way, profiles or ())
         for url, value, place, holder, holder_way in walk.met:

@@ -6,14 +6,19 @@ from collections.abc import Collection, Container
 from dataclasses import dataclass, field
 from typing import Any
 
+import orjson
+
 from dmp_fhir.outcome import Issue
 from dmp_fhir.profiles.definitions import Element
+from dmp_fhir.profiles.nearest import nearest_codes
 from dmp_fhir.profiles.primitives import EXPECTED
 
 # A way is (way to the parent, property name, index in a list or None), the outermost parent being a text.
 Way = Any
 # A list longer than this says no more than a shorter one.
 MOST_ISSUES = 100
+# Of a longer value set only the codes nearest to a wrong one are told.
+MOST_CODES = 8
 
 
 @dataclass(slots=True)
@@ -21,6 +26,9 @@ class Walk:
     """What is known on the way: faults found; of the resource under way, its contained resources (id to type), the
     fragments (`#id`) it points at, and which contained resource is being read, or points back at it."""
 
+    # What was walked, and the way to it.
+    tree: Any = None
+    way: Way = ""
     issues: list[Issue] = field(default_factory=list)
     contained: dict[str, str] = field(default_factory=dict)
     pointed: set[str] = field(default_factory=set)
@@ -33,6 +41,13 @@ class Walk:
     known: Container[str] = ()
     met: list[tuple[str, Any, Way, Any, Way]] = field(default_factory=list)
     resource_way: Way = ""
+    # The identifiers met, and the way to each.
+    identifiers: list[tuple[Any, Way]] = field(default_factory=list)
+
+    @property
+    def sound(self) -> bool:
+        """Whether R4 refuses nothing of it."""
+        return all(issue.severity != "error" for issue in self.issues)
 
     def point(self, fragment: str) -> None:
         if fragment != "#":
@@ -55,11 +70,19 @@ def path_of(way: Way) -> str:
 
 def bad_value(walk: Walk, value: Any, type_name: str, way: Way) -> None:
     fr, en = EXPECTED[type_name]
-    found = ("null n'est pas une valeur", "null is no value") if value is None else ("Valeur refusée", "Value refused")
+    shown = orjson.dumps(value, default=str).decode() if type(value) in (str, int, float, bool) else ""
+    shown = f" : {shown if len(shown) <= 60 else shown[:59] + '…'}" if shown else ""
+    found = ("null n'est pas une valeur", "null is no value")
+    if value is not None:
+        found = f"Valeur refusée{shown}", f"Value refused{shown.replace(' :', ':')}"
     walk.add("value", f"{found[0]} ; attendu : {fr}.", f"{found[1]}; expected: {en}.", way, f"FHIR R4 {type_name}")
 
 
 def bad_code(walk: Walk, value: str, codes: Collection[str], element: Element, way: Way) -> None:
-    some = ", ".join(sorted(codes)[:12]) + (", …" if len(codes) > 12 else "")
-    fr = f"Code « {value[:64]} » inconnu ; attendu : {some}."
-    walk.add("code-invalid", fr, f"Unknown code '{value[:64]}'; expected: {some}.", way, str(element.value_set))
+    if len(codes) > MOST_CODES:
+        some = "; ".join(nearest_codes(((each, "") for each in sorted(codes)), value))
+        head = "les plus proches", "nearest"
+    else:
+        some, head = ", ".join(sorted(codes)), ("attendu", "expected")
+    fr = f"Code « {value[:64]} » inconnu ; {head[0]} : {some}."
+    walk.add("code-invalid", fr, f"Unknown code '{value[:64]}'; {head[1]}: {some}.", way, str(element.value_set))

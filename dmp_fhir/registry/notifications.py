@@ -46,6 +46,15 @@ def post(
     ]
 
 
+def told(reader: Reader, record_id: str, topic: str) -> set[Recipient]:
+    """Who has a message on this topic, sent or to be sent."""
+    rows = reader.rows(
+        "SELECT recipient_kind, recipient_id FROM notification WHERE record_id = :record_id AND topic = :topic",
+        {"record_id": record_id, "topic": topic},
+    )
+    return {(kind, recipient) for kind, recipient in rows}
+
+
 def unsent(reader: Reader, most: int) -> list[Notification]:
     """The oldest messages that were not sent yet."""
     rows = reader.rows(

@@ -11,7 +11,9 @@ from fhir.resources.R4B.auditevent import AuditEvent
 
 from dmp_fhir.audit.acts import Act
 from dmp_fhir.audit.events import audit_event
+from dmp_fhir.canonicals import PROFILE_AUDIT_EVENT
 from dmp_fhir.identity.context import AccessContext
+from dmp_fhir.profiles import active
 
 NOW = 1_790_000_000_042
 CONTEXT = AccessContext(
@@ -62,6 +64,9 @@ def test_every_event_is_a_valid_audit_event(act: Act, context: AccessContext | N
     assert event["recorded"] == "2026-09-21T14:13:20.042Z"
     for entity in event["entity"]:
         assert not ("name" in entity and "query" in entity)
+    # Those of BALP, which it declares, are not loaded here: that is the only remark.
+    issues = active.validator().validate(event, [PROFILE_AUDIT_EVENT])
+    assert {each.code for each in issues} <= {"not-found"}
 
 
 def test_a_read_names_who_what_why_and_by_which_rule() -> None:

@@ -178,3 +178,12 @@ def test_the_cda_of_a_lot_is_compared_with_its_metadata(run: Any, tmp_path: Path
     assert report(b"<!DOCTYPE a>" + good[38:]) == (1, [("error", "CDA-01")])
     monkeypatch.setenv("DMP_FHIR_CDA_CHECK", "strict")
     assert report(other_title) == (1, [("error", "CDA-08")])
+
+
+@pytest.mark.parametrize(("body", "place"), [('{\n "a": 1 "b"}', ":2:9:"), ("<Patient\n><a></b></Patient>", ":2:")])
+def test_what_cannot_be_read_has_its_place(run: Any, tmp_path: Path, body: str, place: str) -> None:
+    file = tmp_path / "bad"
+    file.write_text(body)
+    result = run("validate", str(file))
+    assert result.exit_code == 1
+    assert f"bad{place}" in result.stdout

@@ -20,9 +20,9 @@ def test_the_page_is_fresh() -> None:
 
 def test_every_rule_id_of_the_registry_stands_in_it() -> None:
     page = (ROOT / "docs" / "validation.md").read_text("utf-8")
-    for name in ("submission", "content", "document"):
+    for name in ("submission", "content", "document", "consent", "identifiers"):
         source = (ROOT / "dmp_fhir" / "profiles" / f"{name}.py").read_text("utf-8")
-        for rule in set(re.findall(r'"((?:LOT|DMP)-[A-Z0-9]+|D[0-9]+)"', source)):
+        for rule in set(re.findall(r'"((?:LOT|DMP|ID|AR)-[A-Z0-9]+|D[0-9]+)"', source)):
             assert f"| {rule} |" in page, rule
     for rule in RULES:
         assert f"| {rule} |" in page, rule

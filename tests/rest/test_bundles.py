@@ -11,7 +11,7 @@ from tests.rest.test_refusals import refused
 
 ORGANIZATION: Tree = {
     "resourceType": "Organization",
-    "identifier": [{"system": STRUCTURE, "value": "1990009999"}],
+    "identifier": [{"system": STRUCTURE, "value": "1990009995"}],
     "name": "Neuve",
 }
 PRACTITIONER: Tree = {
@@ -128,7 +128,7 @@ def test_conditional_creation_in_a_transaction(talk: Caller) -> None:
     """The reference of the role leads to the organisation that was there already."""
     there = talk.create(ORGANIZATION, by="exploitant").address
     tree = directory()
-    tree["entry"][2]["request"]["ifNoneExist"] = f"identifier={STRUCTURE}|1990009999"
+    tree["entry"][2]["request"]["ifNoneExist"] = f"identifier={STRUCTURE}|1990009995"
     answer = talk.provide(tree, by="exploitant")
     assert answer.statuses == ["201", "201", "200"], answer.content
     assert answer.addresses[2] == there

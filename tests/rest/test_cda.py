@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import copy
+import socket
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -134,6 +136,39 @@ def test_hostile_documents_are_refused(registry: Caller, way: str) -> None:
     assert tried >= 20
     assert stored(registry) == before
     assert registry.count("audit_event") == traces + tried
+
+
+HOOKS = (
+    '<!DOCTYPE a [<!ENTITY e SYSTEM "{to}">]>',
+    '<!DOCTYPE a SYSTEM "{to}">',
+    '<!DOCTYPE a [<!ENTITY % p SYSTEM "{to}"> %p;]>',
+    '<?xml-stylesheet type="text/xsl" href="{to}"?>',
+    '<?xml-model href="{to}"?>',
+)
+INSIDE = (
+    '<xi:include xmlns:xi="http://www.w3.org/2001/XInclude" parse="text" href="{to}"/>',
+    '<id xmlns:x="http://www.w3.org/2001/XMLSchema-instance" x:schemaLocation="urn:hl7-org:v3 {to}" root="1.2"/>',
+    '<id xml:base="{to}" root="1.2"/>',
+    '<title><reference xmlns="urn:hl7-org:v3" value="{to}"/></title>',
+)
+
+
+def test_nothing_that_a_cda_names_is_fetched(registry: Caller, tmp_path: Path) -> None:
+    """TF-093, TF-094, TF-096: a listener, and a file whose text must not appear anywhere."""
+    canary = tmp_path / "canary.txt"
+    canary.write_text("canary-3f1c")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(0.2)
+        for to in (f"http://127.0.0.1:{listener.getsockname()[1]}/x", canary.as_uri(), str(canary)):
+            documents = [hook.format(to=to).encode() + PLAIN for hook in HOOKS]
+            documents += [PLAIN.replace(b"<title>", each.format(to=to).encode() + b"<title>") for each in INSIDE]
+            for data in documents:
+                for way in WAYS:
+                    answer = send(registry, way, data)
+                    assert answer.status == 422
+                    assert b"canary-3f1c" not in answer.content
+        with pytest.raises(TimeoutError):
+            listener.accept()
 
 
 # --- settings ---------------------------------------------------------------------------------------

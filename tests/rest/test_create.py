@@ -12,7 +12,7 @@ from tests.rest.caller import MEDIA_TYPES, Caller, Tree
 from tests.rest.test_refusals import refused
 
 IDNPS = {"system": PS, "value": "899700009998"}
-IDNST = {"system": STRUCTURE, "value": "1990009999"}
+IDNST = {"system": STRUCTURE, "value": "1990009995"}
 
 
 def subject(ins: str) -> Tree:
@@ -28,6 +28,9 @@ def treating_physician(ins: str, physician: str) -> Tree:
         "category": [concept("http://loinc.org", "59284-0"), concept(CONSENT_KIND_SYSTEM, "MEDECIN_TRAITANT")],
         "patient": subject(ins),
         "dateTime": "2026-11-22T08:00:00Z",
+        "performer": [subject(ins)],
+        "organization": [{"display": "Registre"}],
+        "sourceAttachment": {"contentType": "text/plain", "title": "Choix du patient"},
         "policy": [{"uri": "https://dmp-fhir.example/fhir/policies/medecin-traitant/1"}],
         "provision": {
             "type": "permit",
@@ -63,7 +66,12 @@ BODIES: dict[str, tuple[Tree, str]] = {
     "Organization": ({"resourceType": "Organization", "identifier": [IDNST], "name": "Neuve"}, "exploitant"),
     "Device": ({"resourceType": "Device", "deviceName": [{"name": "LPS", "type": "other"}]}, "exploitant"),
     "RelatedPerson": (
-        {"resourceType": "RelatedPerson", "patient": subject(CLAIRE), "name": [{"family": "Martin"}]},
+        {
+            "resourceType": "RelatedPerson",
+            "identifier": [{"system": "urn:ietf:rfc:3986", "value": "urn:uuid:8c1c7e36-2f0f-4a43-9a0f-7a3e8c0d5b11"}],
+            "patient": subject(CLAIRE),
+            "name": [{"family": "Martin"}],
+        },
         "exploitant",
     ),
     "CareTeam": (

@@ -82,7 +82,7 @@ def _person(resource_type: str, system: str, value: str) -> dict[str, Any]:
     [
         (_person("Practitioner", IDNPS, "899700009999"), True),
         (_person("Practitioner", IDNPS, "899700009998"), False),
-        (_person("Organization", IDNST, "1990009999"), True),
+        (_person("Organization", IDNST, "1990009995"), True),
         (_person("Organization", "https://example.org/local", "cabinet-7"), True),
     ],
     ids=["practitioner", "practitioner-without-condition", "organization", "organization-by-local-number"],
