@@ -39,7 +39,12 @@ class Place:
     url: str
 
     def settings(self, port: int = 8000) -> Settings:
-        return Settings(data_folder=self.folder, database_url=self.url, base_url=f"http://127.0.0.1:{port}/fhir")
+        return Settings(
+            data_folder=self.folder,
+            database_url=self.url,
+            base_url=f"http://127.0.0.1:{port}/fhir",
+            records_per_hour=1_000_000,
+        )
 
 
 class Caller:

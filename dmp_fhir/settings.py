@@ -13,6 +13,7 @@ from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from dmp_fhir.canonicals import INS_NIA, INS_NIR, INS_SYSTEMS
 from dmp_fhir.profiles.cda_rules import refusing
 
 PROFILES = ("development", "production")
@@ -88,6 +89,17 @@ class Settings:
     emergency_hours: int = _setting(
         "DMP_FHIR_EMERGENCY_HOURS", "Longest emergency access of one session, in hours, at most 24 (AR-50, D20)", 24
     )
+    records_per_hour: int = _setting(
+        "DMP_FHIR_RECORDS_PER_HOUR",
+        "Different records that one professional's account may open in an hour, for each worker; then 429 and an alert",
+        500,
+    )
+    test_identities: bool = _setting(
+        "DMP_FHIR_TEST_IDENTITIES",
+        "In production, open records for the INS of tests and demonstrations too (OID …4.10 and …4.11); development"
+        " always does",
+        False,
+    )
     max_body: int = _setting("DMP_FHIR_MAX_BODY", "Largest request body in general", 1_000_000)
     max_submission: int = _setting("DMP_FHIR_MAX_SUBMISSION", "Largest ITI-65 or ITI-105 request body", 150_000_000)
     max_document: int = _setting("DMP_FHIR_MAX_DOCUMENT", "Largest document", 100_000_000)
@@ -120,6 +132,11 @@ class Settings:
             raise BadSetting("DMP_FHIR_BASE_URL: the production profile needs an https address")
         if not self.issuers_file:
             raise BadSetting("DMP_FHIR_ISSUERS: the production profile does not trust the sandbox issuer; name yours")
+
+    @property
+    def ins_systems(self) -> frozenset[str]:
+        """The naming systems of the INS that records are opened for."""
+        return INS_SYSTEMS if self.profile != "production" or self.test_identities else frozenset({INS_NIR, INS_NIA})
 
     @property
     def database(self) -> str:

@@ -12,7 +12,7 @@ from dmp_fhir.audit.acts import Act
 from dmp_fhir.audit.events import THIS_SERVER, Observer, audit_event
 from dmp_fhir.identity.context import AccessContext
 from dmp_fhir.store.bodies import pack
-from dmp_fhir.store.database import Transaction
+from dmp_fhir.store.database import Reader, Transaction
 
 
 def append(
@@ -70,3 +70,14 @@ def _row(act: Act, context: AccessContext | None, recorded_ms: int, observer: Ob
         "secret": act.secret or (context is not None and context.secret),
         "body": pack(orjson.dumps(event)),
     }
+
+
+def records_of(reader: Reader, agent_id: str, since_ms: int) -> list[tuple[str, int, int, int]]:
+    """The records that an account touched since an instant, refusals included: (record, number of acts, first, last).
+    Reads the whole trace: for an inquiry, not for a request."""
+    rows = reader.rows(
+        "SELECT record_id, COUNT(*), MIN(recorded), MAX(recorded) FROM audit_event"
+        " WHERE agent_id = :agent AND recorded >= :since AND record_id <> '' GROUP BY record_id ORDER BY 3, 1",
+        {"agent": agent_id, "since": since_ms},
+    )
+    return [(record_id, int(acts), int(first), int(last)) for record_id, acts, first, last in rows]

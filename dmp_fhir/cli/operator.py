@@ -76,11 +76,21 @@ def run() -> None:
 @click.command()
 @click.argument("grant_id", required=False)
 @click.option("--finding", default=None, help="What the review found; closes the access GRANT_ID.")
-def review(grant_id: str | None, finding: str | None) -> None:
+@click.option("--account", default=None, help="List the records that this account touched (national identifier).")
+@click.option("--hours", default=24, show_default=True, type=click.IntRange(1), help="How far back, with --account.")
+def review(grant_id: str | None, finding: str | None, account: str | None, hours: int) -> None:
     """List the break-glass accesses that wait for the privacy officer; with GRANT_ID and --finding, close one (AR-51).
+    With --account, the records that an account touched lately, for instance one that reached its ceiling.
 
-    The list names who, where, when and why; nothing of any record."""
+    The lists name who, where, when and why; nothing of what a record holds."""
     database = _database(_settings())
+    if account is not None:
+        with database.snapshot() as reader:
+            touched = log.records_of(reader, account, system_clock() - hours * 3_600_000)
+        for record_id, acts, since, until in touched:
+            click.echo(f"{record_id}  {acts} acts  {instant_text(since)} to {instant_text(until)}")
+        click.echo(f"{len(touched)} records")
+        return
     if grant_id is None:
         with database.snapshot() as reader:
             waiting = to_review(reader)

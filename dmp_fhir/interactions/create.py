@@ -51,7 +51,8 @@ def _create_patient(gate: Writing, walk: Walk) -> tuple[Found, str]:
     decision = gate.permit(Action.RECORD_CREATE, None)
     require_conforming(gate, walk)
     record_id = new_id()
-    found = create_record(gate.tx, record_id, walk.tree | {"id": record_id}, gate.now)
+    systems = gate.exchange.services.settings.ins_systems
+    found = create_record(gate.tx, record_id, walk.tree | {"id": record_id}, gate.now, systems)
     gate.did("create", "C", record_id, found, decision=decision)
     return found, record_id
 

@@ -105,6 +105,7 @@ class Gate:
             return NO_RECORD
         if record_id not in self._standings:
             self.exchange.trail.record_id = record_id
+            self.exchange.services.ceiling.look_at_record(self.context, record_id, self.now)
             self._standings[record_id] = _certain(lambda: self._load(record_id), Standing)
         return self._standings[record_id]
 

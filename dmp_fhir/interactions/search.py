@@ -11,8 +11,9 @@ from typing import Any
 
 import orjson
 
+from dmp_fhir.canonicals import INS_SYSTEMS
 from dmp_fhir.identity.context import AccessContext
-from dmp_fhir.identity.identifiers import parse_person_id
+from dmp_fhir.identity.identifiers import parse_ins, parse_person_id
 from dmp_fhir.interactions.gate import Gate
 from dmp_fhir.interactions.messages import Response
 from dmp_fhir.interactions.td02_record_status import access_remark
@@ -49,6 +50,8 @@ def search(gate: Gate) -> Response:
     pairs, cursor = _parameters(gate, resource_type)
     lenient = request.lenient if request.lenient is not None else gate.exchange.services.settings.lenient_search
     query = parse(resource_type, pairs, lenient=lenient, base_url=gate.exchange.base_url)
+    if resource_type == "Patient":
+        _limit_probes(gate, query)
     record_id = _record(gate, query)
     decision = gate.permit(_action(gate, query), None if record_id == DIRECTORY else record_id) if record_id else None
     page = _run(gate, query, record_id, cursor)
@@ -95,6 +98,15 @@ def _parameters(gate: Gate, resource_type: str) -> tuple[list[tuple[str, str]], 
 def caller_of(context: AccessContext) -> str:
     """Whom a page link is good for: this person with this software (TF-013)."""
     return "|".join((context.actor_category, context.actor_id, context.client_id or ""))
+
+
+def _limit_probes(gate: Gate, query: SearchQuery) -> None:
+    """Numbers are not to be walked through (TF-057): a wrong key is told before any lookup, the others are counted."""
+    for each in query.patients:
+        if isinstance(each, PatientByIdentifier) and each.system in INS_SYSTEMS:
+            parse_ins(each.system, each.value, status=400, expression="Patient.identifier")
+        asked = each.value if isinstance(each, PatientByIdentifier) else each.id
+        gate.exchange.services.ceiling.look_for_ins(gate.context, asked, gate.now)
 
 
 # --- which record ---------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from dmp_fhir.audit.keeping import TraceKeeper
 from dmp_fhir.identity.context import AccessContext
 from dmp_fhir.identity.tokens import TokenVerifier
 from dmp_fhir.instants import Clock
+from dmp_fhir.interactions.ceilings import Ceiling
 from dmp_fhir.interactions.messages import Request
 from dmp_fhir.policy.settings import DEFAULT_SETTINGS, PolicySettings
 from dmp_fhir.profiles import active
@@ -31,8 +32,10 @@ class Services:
     policy: PolicySettings = DEFAULT_SETTINGS
     validator: Validator = field(default_factory=active.validator)
     traces: TraceKeeper = field(init=False)
+    ceiling: Ceiling = field(init=False)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "ceiling", Ceiling(self.settings.records_per_hour))
         object.__setattr__(self, "traces", TraceKeeper(self.database))
 
 

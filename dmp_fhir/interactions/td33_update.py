@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any, NoReturn
 
 from dmp_fhir.canonicals import EXT_IS_ARCHIVED, HIDE_PATIENT, HIDE_REPRESENTATIVES, MASK_PROFESSIONALS
+from dmp_fhir.identity.identifiers import parse_person_id
 from dmp_fhir.interactions.conditions import answer_written, one_identifier, require_match
 from dmp_fhir.interactions.conformance import require_no_worse
 from dmp_fhir.interactions.gate import Writing
@@ -105,6 +106,9 @@ def _by_condition(gate: Writing, request: Request) -> StoredDocument | None:
     if record_id is None and key:
         owner = owner_of(gate.reader, UNIQUE_ID, key)
         record_id = owner.record_id if owner else None
+    if record_id is None and (ins := parse_person_id(gate.context.person_id or "")):
+        # An entryUUID has no owner of its own: it is looked for in the record that the token is bound to.
+        record_id = find_record(gate.reader, PatientByIdentifier(ins.system, ins.value))
     return document_identified(gate, record_id, identifier) if record_id else None
 
 

@@ -90,7 +90,8 @@ def _update_patient(gate: Writing, record_id: str, walk: Walk, request: Request)
     require_conforming(gate, walk)
     known = _known(gate, record_id, tree, request)
     before, instant = gate.standing(record_id).status, gate.instant(record_id)
-    found = update_record(gate.tx, record_id, tree, known.version, instant)
+    systems = gate.exchange.services.settings.ins_systems
+    found = update_record(gate.tx, record_id, tree, known.version, instant, systems)
     for ended in follow_status(gate.tx, record_id, before, status_of(gate.tx, record_id) or before, instant):
         gate.did("update", "U", record_id, ended, decision=decision)
     gate.rights_changed(record_id)

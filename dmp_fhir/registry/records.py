@@ -63,24 +63,34 @@ def ins_of(patient: Tree) -> list[PatientByIdentifier]:
     ]
 
 
-def create_record(tx: Transaction, record_id: str, patient: Tree, instant: int) -> Found:
+def create_record(
+    tx: Transaction, record_id: str, patient: Tree, instant: int, systems: frozenset[str] = INS_SYSTEMS
+) -> Found:
     """Open a record: the Patient, and its claim on its matricules (UniqueViolation when somebody has one).
-    Refused (422) when one of them is none: two spellings of a matricule would be two records (TF-105)."""
+    Refused (422) when one of them is none: two spellings of a matricule would be two records (TF-105); or when it is of
+    none of `systems`, those that this registry serves."""
     found = put_new(tx, record_id, patient, instant, {"clock": instant})
-    _claim_ins(tx, record_id, patient)
+    _claim_ins(tx, record_id, patient, systems)
     return found
 
 
-def update_record(tx: Transaction, record_id: str, patient: Tree, version: int, instant: int) -> Found:
+def update_record(
+    tx: Transaction,
+    record_id: str,
+    patient: Tree,
+    version: int,
+    instant: int,
+    systems: frozenset[str] = INS_SYSTEMS,
+) -> Found:
     """The next version of the Patient. A suspension lasts whatever the Patient says (AR-12)."""
     tx.execute("DELETE FROM ins WHERE record_id = :record_id", {"record_id": record_id})
-    _claim_ins(tx, record_id, patient)
+    _claim_ins(tx, record_id, patient, systems)
     suspended = tx.row("SELECT 1 FROM record WHERE id = :id AND status = 'suspended'", {"id": record_id})
     more = {"status": "suspended"} if suspended else None
     return put_next(tx, record_id, patient, version, instant, "PUT", more)
 
 
-def _claim_ins(tx: Transaction, record_id: str, patient: Tree) -> None:
+def _claim_ins(tx: Transaction, record_id: str, patient: Tree, systems: frozenset[str]) -> None:
     matricules = dict.fromkeys(ins_of(patient))
     if not matricules:
         refuse(
@@ -92,5 +102,5 @@ def _claim_ins(tx: Transaction, record_id: str, patient: Tree) -> None:
             rule="D18",
         )
     for each in matricules:
-        parse_ins(each.system or "", each.value, expression="Patient.identifier")
+        parse_ins(each.system or "", each.value, systems=systems, expression="Patient.identifier")
         tx.insert("ins", {"system": each.system, "value": each.value, "record_id": record_id})

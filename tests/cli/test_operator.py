@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 from pathlib import Path
 from typing import Any
@@ -71,6 +72,17 @@ def test_review(command: Any, database_url: str) -> None:
     assert "0 to review" in command("review").output
     assert rows(database_url, "SELECT finding FROM emergency_grant") == [("Justifié.",)]
     assert rows(database_url, "SELECT record_id, agent_category FROM audit_event") == [("r", "SUPPORT")]
+
+
+def test_which_records_an_account_touched(command: Any) -> None:
+    assert "0 records" in command("review", "--account", getpass.getuser()).output
+    assert command("record", "suspend", INS).exit_code == 0
+    listed = command("review", "--account", getpass.getuser(), "--hours", "1")
+    assert listed.exit_code == 0
+    assert listed.output.splitlines()[-1] == "1 records"
+    assert listed.output.startswith("r  1 acts  20")
+    assert INS.rpartition("|")[2] not in listed.output
+    assert "0 records" in command("review", "--account", "899700000146").output
 
 
 def test_suspend_resume_erase(command: Any, database_url: str) -> None:
