@@ -4,6 +4,7 @@
      "path": "…", "case": "…", "source": "https://…", "why": "…"}
 
 `side` is who says the error that the other doesn't; `rule` (whole), `text`, `path` and `case` (anywhere) narrow it.
+`seed` is that of the run which met it, when the recorded one did not.
 `verdict` is who is right by `source`; `chosen`: HAPI is right by the letter, and the project knowingly does otherwise.
 """
 
@@ -30,6 +31,7 @@ class Explanation:
     text: str = ""
     path: str = ""
     case: str = ""
+    seed: int | None = None
 
     def fits(self, each: Difference) -> bool:
         return (

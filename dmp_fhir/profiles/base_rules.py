@@ -50,31 +50,13 @@ def _period(node: Tree, fault: Fault) -> None:
         fault("per-1", None, "Le début (start) est après la fin (end).", "The start is after the end.")
 
 
-def _coding(node: Tree, fault: Fault) -> None:
-    _system("Coding", node, fault)
-
-
 def _identifier(node: Tree, fault: Fault) -> None:
     """https://hl7.org/fhir/R4/datatypes.html#Identifier: the system urn:ietf:rfc:3986 says that the value is a URI."""
-    _system("Identifier", node, fault)
     value = node.get("value")
     if node.get("system") == URI and type(value) is str and not is_absolute(value):
         fr = f"Le système {URI} annonce un URI complet (urn:oid:…, urn:uuid:…, https://…) dans value."
         en = f"The system {URI} announces a full URI (urn:oid:…, urn:uuid:…, https://…) in value."
         fault("FHIR R4 Identifier.value", "value", fr, en)
-
-
-def _system(name: str, node: Tree, fault: Fault) -> None:
-    """A relative address names no code system and no namespace: nobody else could tell which one is meant."""
-    system = node.get("system")
-    if type(system) is str and not is_absolute(system):
-        fr = f"system est un URI absolu (https://…, urn:oid:…) ; trouvé : {system[:100]}."
-        fault(
-            f"FHIR R4 {name}.system",
-            "system",
-            fr,
-            f"system is an absolute URI (https://…, urn:oid:…); found: {system[:100]}.",
-        )
 
 
 def _quantity(node: Tree, fault: Fault) -> None:
@@ -212,7 +194,6 @@ def _identity(kind: Any, entry: Tree, url: str, where: str, fault: Fault) -> Non
 RULES: Mapping[str, Callable[[Tree, Fault], None]] = {
     "Extension": _extension,
     "Attachment": _attachment,
-    "Coding": _coding,
     "Identifier": _identifier,
     "Period": _period,
     "Quantity": _quantity,

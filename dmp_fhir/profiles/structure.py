@@ -23,7 +23,8 @@ from dmp_fhir.profiles.narrative import read_div
 from dmp_fhir.profiles.primitive_checks import Check, primitive_check
 from dmp_fhir.profiles.reference_checks import reference_check
 from dmp_fhir.profiles.references import entry_types, is_absolute
-from dmp_fhir.profiles.walk import Walk, Way, bad_code
+from dmp_fhir.profiles.value_checks import absolute_check, coded_check
+from dmp_fhir.profiles.walk import Walk, Way
 
 Tree = dict[str, Any]
 
@@ -151,9 +152,12 @@ class _Plan:
 def _plan(name: str) -> _Plan:
     kind = type_of(name)
     names = {each.name: _names(kind, each) for each in kind.elements}
+    checks = {key: (_check_of(known), known.element.many) for key, known in kind.properties.items()}
+    if name in ("Coding", "Identifier"):
+        checks["system"] = absolute_check(name, checks["system"][0]), False
     return _Plan(
         kind,
-        {key: (_check_of(known), known.element.many) for key, known in kind.properties.items()},
+        checks,
         tuple((element, names[element.name]) for element in kind.elements if element.least),
         frozenset(element.name for element in kind.elements if element.least),
         tuple((element, names[element.name]) for element in kind.elements if element.choice),
@@ -303,7 +307,7 @@ def _check_of(known: Property) -> Check:
     if known.type == "Identifier":
         return _identifier_check()
     if known.element.codes is not None and known.type in ("Coding", "CodeableConcept"):
-        return _coded_check(known)
+        return coded_check(known, _complex_check(known.type))
     return _complex_check(known.type)
 
 
@@ -324,8 +328,8 @@ def _extension_check() -> Check:
     def check(walk: Walk, value: Any, way: Way, name: str, n: int | None) -> None:
         inner(walk, value, way, name, n)
         url = value.get("url") if type(value) is dict else None
-        if type(url) is not str:
-            return
+        if type(url) is not str or url.split() != [url]:
+            return  # told already
         if url in walk.known:
             walk.met.append((url, value, (way, name, n), walk.resource, walk.resource_way))
         elif not is_absolute(url) and not (type(way) is tuple and way[1] in ("extension", "modifierExtension")):
@@ -369,22 +373,3 @@ def _narrative(walk: Walk, value: Any, way: Way, name: str, n: int | None) -> No
     except ValueError as fault:
         fr = f"Texte narratif refusé : du XHTML simple, sans script ni lien actif, est attendu ({fault})."
         walk.add("invariant", fr, f"Narrative refused: {fault}.", (way, name, n), "txt-1")
-
-
-def _coded_check(known: Property) -> Check:
-    """Coding or CodeableConcept with a required binding: a code of the value set must be there."""
-    element = known.element
-    codes = element.codes or {}
-    inner = _complex_check(known.type)
-
-    def check(walk: Walk, value: Any, way: Way, name: str, n: int | None) -> None:
-        inner(walk, value, way, name, n)
-        if type(value) is not dict:
-            return
-        codings = value.get("coding") if known.type == "CodeableConcept" else [value]
-        given = [c for c in codings if type(c) is dict] if type(codings) is list else []
-        if not any(c.get("code") in codes.get(str(c.get("system")), ()) for c in given if type(c.get("code")) is str):
-            shown = next((c["code"] for c in given if type(c.get("code")) is str), "—")
-            bad_code(walk, shown, frozenset().union(*codes.values()), element, (way, name, n))
-
-    return check

@@ -17,9 +17,12 @@ SPECIFICATIONS = ("https://hl7.org/fhir/R4/", "https://profiles.ihe.net/", "http
 @pytest.mark.parametrize("each", explanations(), ids=lambda each: each.cause)
 def test_an_explanation_names_a_difference_that_was_seen_and_the_paragraph_that_decides(each: Explanation) -> None:
     seen = RESULTS["causes"].get(each.cause)
-    assert seen is not None, "not a cause of any difference any more: take it out"
-    assert (seen["side"], seen["right"]) == (each.side, each.verdict)
-    assert seen["cases"] > 0
+    if seen is None:
+        assert each.seed is not None, "not a cause of any difference any more: take it out"
+        assert each.seed != RESULTS["seed"]
+    else:
+        assert (seen["side"], seen["right"]) == (each.side, each.verdict)
+        assert seen["cases"] > 0
     assert each.side in ("ours", "HAPI")
     assert each.verdict in ("ours", "HAPI", "chosen")
     assert each.source.startswith(SPECIFICATIONS)
@@ -29,7 +32,7 @@ def test_an_explanation_names_a_difference_that_was_seen_and_the_paragraph_that_
 
 
 def test_no_recorded_difference_lacks_its_explanation() -> None:
-    assert set(RESULTS["causes"]) == {each.cause for each in explanations()}
+    assert set(RESULTS["causes"]) <= {each.cause for each in explanations()}
 
 
 def test_enough_was_compared() -> None:

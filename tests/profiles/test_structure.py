@@ -145,6 +145,18 @@ FAULTS: list[tuple[str, dict[str, Any], str, str]] = [
         "FHIR R4 Coding.system",
     ),
     (
+        "blank code system",
+        changed(category=[{"coding": [{"system": " ", "code": "a"}]}]),
+        "category[0].coding[0].system",
+        "FHIR R4 uri",
+    ),
+    (
+        "extension named by nothing",
+        changed(extension=[{"url": "a b", "valueCode": "a"}]),
+        "extension[0].url",
+        "FHIR R4 uri",
+    ),
+    (
         "relative namespace",
         changed(identifier=[{"system": "1.2.3", "value": "a"}]),
         "identifier[0].system",
