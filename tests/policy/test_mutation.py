@@ -51,6 +51,10 @@ def mutants(rule: Rule | DocumentRule) -> Iterator[tuple[str, str, Any]]:
         yield "off", "when", Known(lambda caller: False)
         yield "on", "when", Known(lambda caller: True)
         yield "inverted", "when", ~rule.when
+        if rule.unless is not None:
+            yield "no exemption", "unless", None
+            yield "exemption of all", "unless", Known(lambda caller: True)
+            yield "exemption inverted", "unless", ~rule.unless
     elif id(rule) in BY_NAME:
         if rule is not engine.NOT_AUTHOR:
             yield "other effect", "effect", Effect.DENY if rule.effect is Effect.PERMIT else Effect.PERMIT

@@ -80,7 +80,7 @@ def _person(resource_type: str, system: str, value: str) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("tree", "conditional"),
     [
-        (_person("Practitioner", IDNPS, "899700009999"), True),
+        (_person("Practitioner", IDNPS, "899700009980"), True),
         (_person("Practitioner", IDNPS, "899700009998"), False),
         (_person("Organization", IDNST, "1990009995"), True),
         (_person("Organization", "https://example.org/local", "cabinet-7"), True),
