@@ -41,6 +41,12 @@ class Figures:
         print(line)
         text = PAGE.read_text() if PAGE.exists() else HEAD
         mine = re.compile(rf"^\| {re.escape(campaign)} \|.*\n", re.MULTILINE)
-        text = mine.sub(lambda _: line, text) if mine.search(text) else text + line
+        if mine.search(text):
+            text = mine.sub(lambda _: line, text)
+        else:
+            # At the end of the first table: other pages of figures follow it.
+            end = re.search(r"^\|.*\n(?!\|)", text, re.MULTILINE)
+            place = end.end() if end else len(text)
+            text = text[:place] + line + text[place:]
         PAGE.parent.mkdir(exist_ok=True)
         PAGE.write_text(text)
