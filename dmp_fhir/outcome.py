@@ -134,5 +134,19 @@ def not_found(reason: str | None = None, rules: tuple[str, ...] = ()) -> NoRetur
     )
 
 
+def in_english(outcome: dict[str, Any]) -> dict[str, Any]:
+    """The same OperationOutcome with English texts, the French ones as their translations."""
+    return outcome | {"issue": [_in_english(issue) for issue in outcome["issue"]]}
+
+
+def _in_english(issue: dict[str, Any]) -> dict[str, Any]:
+    details = issue.get("details", {})
+    if "_text" not in details or "diagnostics" not in issue:
+        return issue
+    translation = [{"url": "lang", "valueCode": "fr"}, {"url": "content", "valueString": details["text"]}]
+    text = {"extension": [{"url": TRANSLATION, "extension": translation}]}
+    return issue | {"details": details | {"text": issue["diagnostics"], "_text": text}}
+
+
 def operation_outcome(issues: Iterable[Issue]) -> dict[str, Any]:
     return {"resourceType": "OperationOutcome", "issue": [issue.tree() for issue in issues]}

@@ -12,6 +12,7 @@ import orjson
 from fhir.resources.R4B import get_fhir_model_class
 
 from dmp_fhir.profiles import active
+from dmp_fhir.profiles.identifiers import RULES
 from dmp_fhir.profiles.validator import Validator
 from oracle.cases import Case
 from oracle.compare import Error, element
@@ -46,7 +47,9 @@ def of_ours(validator: Validator, cases: list[Case]) -> Iterator[Answer]:
         issues = validator.validate(orjson.loads(text), case.profiles, "main")
         seconds = (time.process_time_ns() - began) / 1e9
         found = (
-            Error(each.rule or "", element(each.expression), each.en) for each in issues if each.severity == "error"
+            Error(each.rule or "", element(each.expression), each.en)
+            for each in issues
+            if each.severity == "error" and each.rule not in RULES  # no StructureDefinition can compute a key
         )
         yield Answer(tuple(found), seconds)
 

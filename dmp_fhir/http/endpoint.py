@@ -40,7 +40,8 @@ def answer(request: HttpRequest, services: Services, path: str) -> Rendered:
         response = _capabilities(request, services) if path == "metadata" else _handle(request, services, path)
     except Refused as refused:
         response = refusal_response(refused.refusal)
-    return render(response, answer_format(request), services.settings, request_id(request))
+    languages = request.headers.get("Accept-Language")
+    return render(response, answer_format(request), services.settings, request_id(request), languages)
 
 
 def _capabilities(request: HttpRequest, services: Services) -> Response:

@@ -37,7 +37,8 @@ def answer_fault(fault: Exception, request: HttpRequest, settings: Settings) -> 
             response = _undecided(fault)
         case _:
             response = _own_fault(fault)
-    return render(response, answer_format(request), settings, request_id(request))
+    languages = request.headers.get("Accept-Language")
+    return render(response, answer_format(request), settings, request_id(request), languages)
 
 
 def _outcome(status: int, code: str, fr: str, en: str, headers: list[tuple[str, str]] | None = None) -> Response:

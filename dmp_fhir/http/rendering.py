@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from werkzeug.datastructures import LanguageAccept
+from werkzeug.http import parse_accept_header
 from werkzeug.wrappers import Response as HttpResponse
 
 from dmp_fhir.instants import http_date
 from dmp_fhir.interactions.messages import Response
+from dmp_fhir.outcome import in_english
 from dmp_fhir.settings import Settings
 from dmp_fhir.wire.json import dump_json, parse_json
 from dmp_fhir.wire.limits import Limits
@@ -43,7 +46,13 @@ class Rendered:
         return http
 
 
-def render(response: Response, form: Format, settings: Settings, request_id: str) -> Rendered:
+def render(
+    response: Response, form: Format, settings: Settings, request_id: str, languages: str | None = None
+) -> Rendered:
+    """`languages` is the header Accept-Language: remarks and refusals are in French unless English is preferred."""
+    tree = response.tree
+    if languages and tree is not None and tree["resourceType"] == "OperationOutcome" and _prefers_english(languages):
+        response = replace(response, tree=in_english(tree))
     body, content_type = _body(response, form, settings)
     headers = [*_ALWAYS, ("X-Request-Id", request_id), *response.headers]
     if content_type:
@@ -58,6 +67,15 @@ def render(response: Response, form: Format, settings: Settings, request_id: str
     if response.location:
         headers.append(("Location", f"{settings.base_url}/{response.location}"))
     return Rendered(response.status, headers, body)
+
+
+def _prefers_english(languages: str) -> bool:
+    weights = {"fr": 0.0, "en": 0.0}
+    for language, weight in parse_accept_header(languages[:200], LanguageAccept):
+        primary = language.partition("-")[0].lower()  # en-GB is English
+        if primary in weights:
+            weights[primary] = max(weights[primary], weight)
+    return weights["en"] > weights["fr"]
 
 
 def _body(response: Response, form: Format, settings: Settings) -> tuple[bytes, str | None]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 
+import pytest
+
 from dmp_fhir.canonicals import PROFILE_COMPREHENSIVE
 from tests.profiles import samples
 from tests.rest.bodies import sha1
@@ -129,3 +131,29 @@ def codes(outcome: Tree, severity: str) -> list[str]:
     """All the codes of the issues: those of IHE and the rules."""
     issues = [each for each in outcome["issue"] if each["severity"] == severity]
     return [coding["code"] for each in issues for coding in each["details"].get("coding", [])]
+
+
+@pytest.mark.parametrize(
+    ("languages", "english"),
+    [
+        ("en", True),
+        ("en-GB, fr;q=0.5", True),
+        ("fr, en;q=0.9", False),
+        ("de", False),
+        (";;=,\x7f", False),
+        ("en;q=0, fr", False),
+    ],
+)
+def test_texts_are_in_the_language_asked_for(talk: Caller, languages: str, english: bool) -> None:
+    """French unless English is preferred; the other language is a translation."""
+    headers = {"Accept-Language": languages}
+    tree = samples.comprehensive() | {"status": "currant"}
+    refused = talk.ask("GET", "DocumentReference/none", **headers)
+    for answer in (talk.ask("POST", "DocumentReference/$validate", body=tree, **headers), refused):
+        (issue,) = answer.tree["issue"]
+        (translation,) = issue["details"]["_text"]["extension"]
+        said = {each["url"]: each.get("valueCode") or each.get("valueString") for each in translation["extension"]}
+        texts = issue["details"]["text"], said["content"]
+        assert said["lang"] == ("fr" if english else "en")
+        assert issue["diagnostics"] == texts[0 if english else 1]
+        assert texts[0] != texts[1]
