@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from dmp_fhir.interactions.conditions import one_identifier, require_match
@@ -18,8 +19,11 @@ from dmp_fhir.profiles.submission import list_kind
 from dmp_fhir.profiles.walk import Walk
 from dmp_fhir.registry.identifiers import UNIQUE_ID, Owner, claim, key_of, owner_of
 from dmp_fhir.registry.lists import depositor_of, insert_list, update_list
+from dmp_fhir.registry.search.lists import visible_entries, without_hidden_entries
+from dmp_fhir.registry.search.values import literal
 from dmp_fhir.registry.shelves import current
 from dmp_fhir.registry.versions import Found
+from dmp_fhir.wire.json import parse_json
 from dmp_fhir.wire.queries import query_pairs
 
 Tree = dict[str, Any]
@@ -66,8 +70,9 @@ def replace_folder(
     request: Request | None = None,
     walk: Walk | None = None,
 ) -> Found:
-    """A new version of a folder, by its depositor or by somebody who reads the record. A submission set never
-    changes. `walk` is that of a folder sent alone: one of a lot is validated with the lot."""
+    """A new version of a folder, by its depositor or by somebody who reads the record, as that caller sees it: entries
+    hidden from the caller stay, after the others. A submission set never changes. `walk` is that of a folder sent
+    alone: one of a lot is validated with the lot."""
     known = depositor_of(gate.reader, record_id, list_id)
     visible = current(gate.reader, record_id, "List", list_id, gate.predicates(record_id)["List"])
     own = known is not None and known[1:] == depositor(gate.context)
@@ -91,9 +96,21 @@ def replace_folder(
     if request:
         require_match(request, found.version)
     stored = _settled(gate, record_id, tree, place) | {"id": list_id}
+    stored["entry"] += _hidden_entries(gate, record_id, found)
     updated = update_list(gate.tx, record_id, stored, found.version, gate.instant(record_id))
     gate.did("update", "U", record_id, updated, decision=decision)
-    return updated
+    return replace(updated, body=without_hidden_entries(updated.body, _visible_entries(gate, record_id, list_id)))
+
+
+def _visible_entries(gate: Writing, record_id: str, list_id: str) -> frozenset[tuple[str, str]]:
+    return visible_entries(gate.reader, [list_id], gate.predicates(record_id), record_id)[list_id]
+
+
+def _hidden_entries(gate: Writing, record_id: str, folder: Found) -> list[Tree]:
+    """The entries that the caller of an update could not send again (TF-009)."""
+    visible = _visible_entries(gate, record_id, folder.id)
+    entries = parse_json(folder.body).get("entry", [])
+    return [each for each in entries if literal(each.get("item", {}).get("reference", "")) not in visible]
 
 
 def _settled(gate: Writing, record_id: str, tree: Tree, place: str) -> Tree:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from tests.rest.bodies import CLAIRE, JULIEN, folder, simple
-from tests.rest.caller import Caller, Tree
+from tests.rest.caller import JSON_PATCH, Caller, Tree
 from tests.rest.test_create import BODIES, IDNPS, body_of
 from tests.rest.test_refusals import refused
 
+FIXTURES = Path(__file__).parents[2] / "fixtures"
 UPDATABLE = tuple(kind for kind in BODIES if kind != "DocumentReference")
 
 
@@ -106,6 +109,24 @@ def test_a_folder_gets_other_members(talk: Caller) -> None:
     assert [each["id"] for each in found] == [tree["id"]]
     held = talk.search("DocumentReference", patient__identifier=CLAIRE, _id=second.partition("/")[2]).matches
     assert len(held) == 1
+
+
+def test_an_update_keeps_the_members_that_its_author_does_not_see(talk: Caller) -> None:
+    """TF-009: what is hidden can't be sent again, and must not get lost for that."""
+    first, second, third = (talk.create(simple(name)).address for name in ("un", "deux", "trois"))
+    tree = talk.create(folder("thyroïde", first, second)).tree
+    mask = (FIXTURES / "tour" / "mask.json").read_bytes()
+    masked = talk.ask("PATCH", second, mask, by="patient-claire-martin", Content_Type=JSON_PATCH)
+    assert masked.status == 200, masked.content
+    seen = talk.get(f"List/{tree['id']}", by="dr-petit").tree
+    assert [each["item"]["reference"] for each in seen["entry"]] == [first]
+    changed = seen | {"entry": [{"item": {"reference": each}} for each in (third, first)]}
+    answer = talk.ask("PUT", f"List/{tree['id']}", changed, by="dr-petit")
+    assert answer.status == 200, answer.content
+    assert [each["item"]["reference"] for each in answer.tree["entry"]] == [third, first]
+    assert second.partition("/")[2].encode() not in answer.content
+    shown = talk.get(f"List/{tree['id']}").tree
+    assert [each["item"]["reference"] for each in shown["entry"]] == [third, first, second]
 
 
 def test_a_submission_set_does_not_change(talk: Caller) -> None:
