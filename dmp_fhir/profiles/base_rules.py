@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from dmp_fhir.canonicals import URI
-from dmp_fhir.profiles.documents import addresses, named_by, server_of
+from dmp_fhir.profiles.fhir_documents import addresses, named_by, server_of
 from dmp_fhir.profiles.primitives import date_interval
 from dmp_fhir.profiles.references import is_absolute, rest_address
 

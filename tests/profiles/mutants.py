@@ -1,6 +1,6 @@
 """The constraints of the PDSm guide (profiles with their MHD parents), each with the ways to break it.
 
-Written from the guide, not from profiles/*.json: a slip there shows here. A mutant names the rule that must refuse it:
+Written from the guide, not from the profiles: a slip there shows here. A mutant names the rule that must refuse it:
 the StructureDefinition that states it (C, S, … below), the element and the aspect; or the rule of FHIR R4 itself.
 """
 
