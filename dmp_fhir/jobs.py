@@ -15,6 +15,7 @@ from typing import Any
 
 from dmp_fhir.audit import log
 from dmp_fhir.audit.acts import Act, Entity
+from dmp_fhir.audit.events import THIS_SERVER, Observer
 from dmp_fhir.canonicals import (
     CONSENT_KIND_SYSTEM,
     DMP,
@@ -52,7 +53,9 @@ OBJECTION_MS = 42 * DAY_MS
 ORPHAN_GRACE_MS = 3_600_000
 KEPT_MS = 90 * DAY_MS
 RETENTION_YEARS = 10
-AGENT = AccessContext("SUPPORT", "dmp-fhir", "Tâches planifiées du registre", "SYSTEME", purpose="systeme")
+AGENT = AccessContext(
+    "SUPPORT", "dmp-fhir", "Tâches planifiées du registre", "SYSTEME", purpose="systeme", client_id="dmp-fhir"
+)
 """Who acts in the trace."""
 
 
@@ -68,13 +71,24 @@ class Done:
     cleaned: int
     sent: int
 
+    @property
+    def anything(self) -> bool:
+        return any(getattr(self, each.name) for each in fields(self))
+
     def __str__(self) -> str:
         return ", ".join(f"{each.name} {getattr(self, each.name)}" for each in fields(self))
 
 
-def run(database: Database, payloads: PayloadStore, sender: Sender, now_ms: int, settings: PolicySettings) -> Done:
-    """Everything that is due at `now_ms`."""
-    jobs = _Jobs(database, now_ms, settings)
+def run(
+    database: Database,
+    payloads: PayloadStore,
+    sender: Sender,
+    now_ms: int,
+    settings: PolicySettings,
+    observer: Observer = THIS_SERVER,
+) -> Done:
+    """Everything that is due at `now_ms`; traced by `observer`."""
+    jobs = _Jobs(database, now_ms, settings, observer)
     done = Done(
         notices=jobs.notices(),
         lifted=jobs.lift(),
@@ -97,8 +111,8 @@ def years_before(now_ms: int, years: int) -> int:
 
 
 class _Jobs:
-    def __init__(self, database: Database, now_ms: int, settings: PolicySettings) -> None:
-        self.database, self.now, self.settings = database, now_ms, settings
+    def __init__(self, database: Database, now_ms: int, settings: PolicySettings, observer: Observer) -> None:
+        self.database, self.now, self.settings, self.observer = database, now_ms, settings, observer
 
     def notices(self) -> int:
         """The patient is invited to see a professional when a document has awaited its announcement for two weeks
@@ -215,7 +229,7 @@ class _Jobs:
             rules=rules,
             reason=reason,
         )
-        log.append(tx, act, AGENT, self.now)
+        log.append(tx, act, AGENT, self.now, observer=self.observer)
 
 
 def closing_consent(record_id: str, now_ms: int) -> Tree:

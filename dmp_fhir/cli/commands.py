@@ -12,6 +12,8 @@ import click
 
 from dmp_fhir import __version__
 from dmp_fhir.app import build_services
+from dmp_fhir.audit.administration import trace_application, trace_command
+from dmp_fhir.audit.events import Observer
 from dmp_fhir.cli.loading import Loader, world_files
 from dmp_fhir.identity.sandbox import Sandbox, personas
 from dmp_fhir.instants import system_clock
@@ -69,7 +71,8 @@ def serve(host: str, port: int, workers: int, threads: int) -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     click.echo(f"dmp-fhir {__version__} on {settings.base_url} ({dialect_of(settings.database)}, {workers} workers)")
     _share_one_heap()
-    Granian(
+    _trace_application(settings, "start")
+    server = Granian(
         "dmp_fhir.app:create_app",
         address=host,
         port=port,
@@ -83,7 +86,20 @@ def serve(host: str, port: int, workers: int, threads: int) -> None:
         workers_kill_timeout=30,
         factory=True,
         websockets=False,
-    ).serve()
+    )
+    try:
+        server.serve()
+    finally:
+        _trace_application(settings, "stop")
+
+
+def _trace_application(settings: Settings, what: str) -> None:
+    """Opened and closed at once: the workers have connections of their own."""
+    database = Database.open(settings.database)
+    try:
+        trace_application(database, what, system_clock(), observer=Observer(address=settings.base_url))
+    finally:
+        database.close()
 
 
 def _share_one_heap() -> None:
@@ -98,10 +114,28 @@ def init() -> None:
     """Create the data folder and bring the database to this version."""
     settings = _settings()
     settings.data_folder.mkdir(parents=True, exist_ok=True)
+    before = schema.current(settings.database)
     schema.upgrade(settings.database)
+    _trace_migration(settings, before)
     if settings.profile == "development":
         _sandbox(settings)
     click.echo(f"database at version {schema.current(settings.database)}")
+
+
+def _trace_migration(settings: Settings, before: str | None) -> None:
+    """A trace that this program can write in: that of its own version."""
+    after = schema.current(settings.database)
+    if before != after and schema.is_current(settings.database):
+        _trace(settings, "migrate", f"{before or 'nothing'} to {after}")
+
+
+def _trace(settings: Settings, command: str, reason: str) -> None:
+    database = Database.open(settings.database)
+    try:
+        observer = Observer(address=settings.base_url)
+        trace_command(database, command, system_clock(), observer=observer, reason=reason)
+    finally:
+        database.close()
 
 
 @main.command()
@@ -110,7 +144,9 @@ def init() -> None:
 def migrate(revision: str, down: bool) -> None:
     """Bring the database to REVISION (stop the server first)."""
     settings = _settings()
+    before = schema.current(settings.database)
     (schema.downgrade if down else schema.upgrade)(settings.database, revision)
+    _trace_migration(settings, before)
     click.echo(f"database at version {schema.current(settings.database)}")
 
 
@@ -138,6 +174,9 @@ def _load(files: Sequence[Path], persona: str | None) -> None:
     _sandbox(settings)
     loader = Loader(build_services(settings), persona)
     loader.load(files)
+    reason = f"{loader.files} bundles, {len(loader.refused)} refused"
+    observer = loader.services.observer
+    trace_command(loader.services.database, "load", system_clock(), observer=observer, reason=reason)
     loader.summary()
     sys.exit(1 if loader.refused else 0)
 
@@ -184,7 +223,11 @@ def collect() -> None:
     """Remove documents that no row names and that are over an hour old."""
     settings = _settings()
     store = PayloadStore(settings.payload_folder)
-    collected = store.collect_orphans(Database.open(settings.database), ORPHAN_GRACE_MS, system_clock())
+    database, now = Database.open(settings.database), system_clock()
+    collected = store.collect_orphans(database, ORPHAN_GRACE_MS, now)
+    if collected.count:
+        observer = Observer(address=settings.base_url)
+        trace_command(database, "collect", now, observer=observer, reason=f"{collected.count} files")
     click.echo(f"{collected.count} files, {collected.bytes} bytes")
 
 

@@ -9,21 +9,20 @@ import re
 import uuid
 from dataclasses import replace
 
-from werkzeug.exceptions import RequestEntityTooLarge
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 from werkzeug.wrappers import Request as HttpRequest
 
-from dmp_fhir.audit import log
-from dmp_fhir.audit.acts import Act
 from dmp_fhir.http.rendering import Rendered, render
 from dmp_fhir.identity.context import AccessContext
 from dmp_fhir.interactions.addresses import address_of
 from dmp_fhir.interactions.capabilities import capability_statement
 from dmp_fhir.interactions.dispatch import handle, refusal_response
-from dmp_fhir.interactions.gate import trace_refusal
+from dmp_fhir.interactions.gate import trace_fault, trace_refusal, trace_stranger
 from dmp_fhir.interactions.messages import Request, Response
 from dmp_fhir.interactions.routes import PAYLOADS, act_of, check_route
 from dmp_fhir.interactions.services import Exchange, Services
 from dmp_fhir.outcome import Refused, not_found, refuse
+from dmp_fhir.store.database import StoreUnavailable
 from dmp_fhir.wire.json import parse_json
 from dmp_fhir.wire.limits import Limits
 from dmp_fhir.wire.negotiation import Format, body_format, check_encoding, preferences, response_format
@@ -108,7 +107,13 @@ def _handle(request: HttpRequest, services: Services, path: str) -> Response:
     except Refused as refused:
         trace_refusal(exchange, *act_of(asked), refused.refusal)
         raise
-    return handle(exchange)
+    try:
+        return handle(exchange)
+    except (StoreUnavailable, HTTPException):
+        raise
+    except Exception:
+        trace_fault(exchange, *act_of(exchange.request))
+        raise
 
 
 def _identify(request: HttpRequest, services: Services, asked: Request) -> AccessContext:
@@ -117,16 +122,8 @@ def _identify(request: HttpRequest, services: Services, asked: Request) -> Acces
     try:
         context = services.verifier.verify(", ".join(authorizations) if authorizations else None)
     except Refused as refused:
-        interaction, action = act_of(asked)
-        act = Act(
-            interaction,
-            action,
-            outcome="4",
-            reason=refused.refusal.issues[0].code,
-            request_id=request_id(request),
-            status=refused.refusal.status,
-        )
-        services.traces.keep(log.rows_of([act], None, services.clock()))
+        named = {"request_id": request_id(request), "origin": request.remote_addr or ""}
+        trace_stranger(services, asked, *act_of(asked), refused.refusal, **named)
         raise
     return replace(context, origin=request.remote_addr)
 

@@ -14,6 +14,7 @@ class AccessContext:
     structure, the INS matricule for a patient or a representative. `structure` is the Struct_IdNat of the practice in
     use. `auth_mode` is CPS, AIR, INDIRECTE, CPE, PORTAIL or SYSTEME. `purpose` is normal, bris_de_glace, centre_15,
     patient or systeme. `person_id` is the INS the token is bound to, as `system|value`, when it is.
+    `certificate` is the SHA-256 fingerprint of the client certificate (hexadecimal), when there is one.
     """
 
     actor_category: str
@@ -39,3 +40,4 @@ class AccessContext:
     issuer: str | None = None
     scopes: frozenset[str] = frozenset()
     origin: str | None = None
+    certificate: str | None = None

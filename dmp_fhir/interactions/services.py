@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
+from dmp_fhir.audit.events import Observer
 from dmp_fhir.audit.keeping import TraceKeeper
 from dmp_fhir.identity.context import AccessContext
 from dmp_fhir.identity.tokens import TokenVerifier
@@ -33,10 +34,12 @@ class Services:
     validator: Validator = field(default_factory=active.validator)
     traces: TraceKeeper = field(init=False)
     ceiling: Ceiling = field(init=False)
+    observer: Observer = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "ceiling", Ceiling(self.settings.records_per_hour))
         object.__setattr__(self, "traces", TraceKeeper(self.database))
+        object.__setattr__(self, "observer", Observer(address=self.settings.base_url))
 
 
 @dataclass(slots=True)

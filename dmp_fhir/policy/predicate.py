@@ -221,7 +221,7 @@ def _traces_of(context: AccessContext, standing: Standing, now_ms: int, settings
 def _about_visible(
     context: AccessContext, standing: Standing, now_ms: int, scope: Scope, settings: PolicySettings
 ) -> Sql:
-    """Traces about no document, or about one that the caller may see; deleted ones keep their traces."""
+    """Traces about no document (searches too), or about one that the caller may see; deleted ones keep their traces."""
     a = scope.alias
     inner = Scope("pd", scope.parameters)
     documents = _documents(_rights(context, standing, now_ms, Action.DOC_FINDID, settings), inner, even_deleted=True)
@@ -233,7 +233,7 @@ def _about_visible(
     )
     listed = f"EXISTS (SELECT 1 FROM document_list pl WHERE pl.record_id = {a}.record_id AND pl.id = {a}.entity_id AND "
     return (
-        f"(CASE {a}.entity_type WHEN 'DocumentReference' THEN {document}{_text(documents)})"
+        f"({a}.entity_id = '' OR CASE {a}.entity_type WHEN 'DocumentReference' THEN {document}{_text(documents)})"
         f" WHEN 'Binary' THEN {payload}{_text(documents)}) WHEN 'Bundle' THEN {payload}{_text(documents)})"
         f" WHEN 'List' THEN {listed}{_text(lists)}) ELSE 1 = 1 END)"
     )

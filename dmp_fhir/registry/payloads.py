@@ -12,7 +12,7 @@ from dmp_fhir.store.database import Reader, Transaction
 
 
 class Payload(NamedTuple):
-    """`digest` is the SHA-256, by which the bytes are kept."""
+    """`digest` is the SHA-256, by which the bytes are kept; `masked` that the document is hidden from professionals."""
 
     id: str
     resource_type: str
@@ -22,6 +22,7 @@ class Payload(NamedTuple):
     digest: bytes
     created: int
     document_version: int
+    masked: bool = False
 
 
 def insert_payload(
@@ -58,7 +59,8 @@ def visible_payload(
     """A payload, if its document may be seen: it has no rights of its own (engineering decision 5)."""
     again = predicate.again
     row = reader.row(
-        "SELECT p.id, p.resource_type, p.document_id, p.content_type, p.size, p.sha256, p.created, d.version"
+        "SELECT p.id, p.resource_type, p.document_id, p.content_type, p.size, p.sha256, p.created, d.version,"
+        " d.masked_professionals"
         + (f", {deciding_columns('d')}" if again else "")
         + " FROM payload p JOIN document d ON d.record_id = p.record_id AND d.id = p.document_id"
         " WHERE p.record_id = :record_id AND p.id = :payload_id AND p.resource_type = :resource_type"
@@ -66,8 +68,8 @@ def visible_payload(
         {"record_id": record_id, "payload_id": payload_id, "resource_type": resource_type} | dict(predicate.params),
     )
     if row and again:
-        again.check(reader, record_id, row[2], row[8:])
-    return Payload(*row[:8]) if row else None
+        again.check(reader, record_id, row[2], row[9:])
+    return Payload(*row[:9]) if row else None
 
 
 def payload_of(reader: Reader, record_id: str, document_id: str) -> Payload | None:
