@@ -40,6 +40,8 @@ from dmp_fhir.telemetry.metrics import Metrics
 db = SQLAlchemy(metadata=metadata)
 # The key of the pseudonyms in the logs.
 LOG_KEY = "logs.key"
+# The key of the backups.
+BACKUP_KEY = "backup.key"
 
 
 def create_app(settings: Settings | None = None, clock: Clock = system_clock) -> Flask:
@@ -134,6 +136,13 @@ def log_configuration(settings: Settings) -> dict[str, Any]:
 def pseudonyms(settings: Settings) -> logs.Pseudonyms:
     """What stands in the logs for numbers of persons."""
     return logs.Pseudonyms(_key(settings.key_folder, LOG_KEY))
+
+
+def backup_key(settings: Settings, *, new: bool) -> bytes | None:
+    """What backups are sealed with; made when there is none and `new`, else None."""
+    if not new and not (settings.key_folder / BACKUP_KEY).exists():
+        return None
+    return _key(settings.key_folder, BACKUP_KEY)
 
 
 def _key(folder: Path, name: str) -> bytes:
