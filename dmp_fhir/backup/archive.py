@@ -17,7 +17,7 @@ import tarfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import orjson
 import zstandard
@@ -96,7 +96,7 @@ def write(
 
 class _Writer:
     def __init__(self, sealed: SealedWriter) -> None:
-        self._tar = tarfile.open(fileobj=sealed, mode="w|", format=tarfile.PAX_FORMAT)
+        self._tar = tarfile.open(fileobj=cast(BinaryIO, sealed), mode="w|")  # noqa: SIM115 - closed by close
         self._compressor = zstandard.ZstdCompressor(level=3, write_checksum=True)
 
     def add(self, name: str, content: bytes) -> None:
@@ -160,7 +160,7 @@ class Backup:
 
     def __init__(self, file: BinaryIO, key: bytes) -> None:
         self._sealed = SealedReader(file, key)
-        self._tar = tarfile.open(fileobj=self._sealed, mode="r|")
+        self._tar = tarfile.open(fileobj=cast(BinaryIO, self._sealed), mode="r|")  # noqa: SIM115 - holds nothing
         self._decompressor = zstandard.ZstdDecompressor()
         self._found = Manifest()
         self.head = self._read_head()

@@ -50,11 +50,12 @@ def shapes() -> list[Shape]:
 
 
 def _shape(table: Table) -> Shape:
-    key = tuple(column.name for column in table.primary_key.columns)
+    # SQLAlchemy's names are a kind of str of its own.
+    key = tuple(str(column.name) for column in table.primary_key.columns)
     if not key:
         raise ValueError(f"{table.name} has no key: its rows have no order")
-    columns = key + tuple(column.name for column in table.columns if column.name not in key)
-    return Shape(table.name, key, columns, tuple(_kind(table.c[name].type) for name in columns))
+    columns = key + tuple(str(column.name) for column in table.columns if column.name not in key)
+    return Shape(str(table.name), key, columns, tuple(_kind(table.c[name].type) for name in columns))
 
 
 def _kind(kind: Any) -> str:
