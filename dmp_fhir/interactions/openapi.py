@@ -224,7 +224,9 @@ def _patch(name: str, *, conditional: bool) -> Tree:
         "summary": "Change status, securityLabel or isArchived (TD3.3a to d)",
         "requestBody": {
             "required": True,
-            "content": {media: {"schema": {"type": "array" if "json-patch" in media else "string"}} for media in PATCHES},
+            "content": {
+                media: {"schema": {"type": "array" if "json-patch" in media else "string"}} for media in PATCHES
+            },
         },
         "responses": _responses("patch", name),
     }
