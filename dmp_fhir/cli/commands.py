@@ -18,6 +18,7 @@ from dmp_fhir.identity.claims import INS_STATUSES
 from dmp_fhir.identity.identifiers import normalised_structure
 from dmp_fhir.identity.sandbox import LONGEST_LIFETIME_S, PURPOSES, Sandbox, personas, structures
 from dmp_fhir.instants import system_clock
+from dmp_fhir.safety import ALL, Place, problems, refuse_unsafe
 from dmp_fhir.settings import BadSetting, Settings, describe
 from dmp_fhir.store import schema
 from dmp_fhir.store.check import check as check_store
@@ -71,6 +72,7 @@ def serve(host: str, port: int, workers: int, threads: int) -> None:
     settings = _settings()
     if not schema.is_current(settings.database):
         raise click.ClickException("the database is not migrated to this version; run: dmp-fhir init")
+    _refuse_unsafe(settings)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     click.echo(f"dmp-fhir {__version__} on {settings.base_url} ({dialect_of(settings.database)}, {workers} workers)")
     _share_one_heap()
@@ -91,6 +93,24 @@ def serve(host: str, port: int, workers: int, threads: int) -> None:
     ).serve()
 
 
+def _refuse_unsafe(settings: Settings) -> None:
+    try:
+        refuse_unsafe(settings, ALL)
+    except BadSetting as bad:
+        raise click.ClickException(str(bad)) from bad
+
+
+@main.command()
+def safety() -> None:
+    """Tell what the production profile would refuse to start with, all at once, whatever the profile is now; exit code
+    1 when there is something."""
+    found = problems(Place(_settings()))
+    for sentence in found:
+        click.echo(f"- {sentence}")
+    click.echo(f"{len(found)} problems" if found else "safe")
+    sys.exit(1 if found else 0)
+
+
 def _share_one_heap() -> None:
     """Threads that take turns need no heap each: glibc would keep what a large request took once for every thread."""
     glibc = ctypes.CDLL(None)
@@ -102,7 +122,7 @@ def _share_one_heap() -> None:
 def init() -> None:
     """Create the data folder and bring the database to this version."""
     settings = _settings()
-    settings.data_folder.mkdir(parents=True, exist_ok=True)
+    settings.data_folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     schema.upgrade(settings.database)
     if settings.profile == "development":
         _sandbox(settings)
