@@ -186,6 +186,12 @@ def _weak(key: bytes) -> str | None:
     return None
 
 
+def _secrets(place: Place) -> Iterator[str]:
+    secret = place.settings.metrics_secret
+    if secret and (len(set(secret)) < FEWEST_BYTES or _WEAK_WORDS.search(secret.encode())):
+        yield "DMP_FHIR_METRICS_SECRET: easy to guess: make one with `openssl rand -hex 32`"
+
+
 # --- database -------------------------------------------------------------------------------------------------------
 
 
@@ -233,6 +239,8 @@ def _ceilings(place: Place) -> Iterator[str]:
 
 def _debugging(place: Place) -> Iterator[str]:
     environment = place.environment
+    if place.settings.log_level == "debug":
+        yield "DMP_FHIR_LOG_LEVEL: debug is for developers: use info"
     for name in ("FLASK_DEBUG", "WERKZEUG_RUN_MAIN", "PYTHONDEVMODE", "PYTHONASYNCIODEBUG"):
         if environment.get(name, "").lower() in _TRUE:
             yield f"{name}: debugging shows what is in memory: unset it"
@@ -258,10 +266,15 @@ AT_EVERY_START = (
     Check("issuers", "no file of issuers, a bad one, one that others can change, the sandbox's name or key", _issuers),
     Check("data-folder", "a data folder that other accounts can read, or on a network file system", _data_folder),
     Check("keys", "key files that others can read, short keys, keys that are not random", _keys),
+    Check("secrets", "secrets in settings that are easy to guess", _secrets),
     Check("database", "a password in `DATABASE_URL`, a remote database without TLS, a file others can read", _database),
     Check("lenient", "lenient searches, no comparison of CDA documents, profile level `mhd`", _lenient),
     Check("ceilings", "ceilings so high that they stop nobody", _ceilings),
-    Check("debugging", "debug modes of Flask and Python, logged TLS keys, certificates not verified", _debugging),
+    Check(
+        "debugging",
+        "debug modes of Flask and Python, debug logs, logged TLS keys, certificates not verified",
+        _debugging,
+    ),
 )
 
 

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +71,9 @@ SETTINGS = {
     "no CDA check": ({"cda_check": "off"}, "DMP_FHIR_CDA_CHECK"),
     "foreign profiles": ({"profile_level": "mhd"}, "DMP_FHIR_PROFILE_LEVEL"),
     "no ceiling": ({"records_per_hour": 1_000_000}, "DMP_FHIR_RECORDS_PER_HOUR"),
+    "guessable secret": ({"metrics_secret": "changeme-changeme"}, "DMP_FHIR_METRICS_SECRET"),
+    "secret of one letter": ({"metrics_secret": "a" * 40}, "DMP_FHIR_METRICS_SECRET"),
+    "debug logs": ({"log_level": "debug"}, "DMP_FHIR_LOG_LEVEL"),
     "password in the address": (
         {"database_url": "postgresql://dmp:canary-4711@db.hospital.fr/dmp?sslmode=verify-full"},
         "DATABASE_URL: holds a password",
@@ -283,7 +286,11 @@ def test_the_server_does_not_start_unsafe(folder: Path, sqlite_template: Path) -
 def test_no_secret_in_a_repr(folder: Path, sqlite_template: Path) -> None:
     key = os.urandom(32)
     (folder / "data" / "keys" / "page-links.key").write_bytes(key)
-    with_password = Settings(database_url="postgresql://dmp:canary-4711@db/dmp", data_folder=folder / "data")
+    secrets = [each.name for each in fields(Settings) if any(word in each.name for word in ("secret", "password"))]
+    assert secrets
+    with_password = Settings(
+        database_url="postgresql://dmp:canary-4711@db/dmp", **dict.fromkeys(secrets, "canary-4711-canary-4711")
+    )
     assert "canary-4711" not in repr(with_password) + str(with_password)
     services = build_services(Settings(database_url=f"sqlite:///{sqlite_template}", data_folder=folder / "data"))
     secret = json.loads((folder / "data" / "keys" / KEY_FILE).read_bytes())["d"]
