@@ -7,6 +7,7 @@ from dmp_fhir.cli.commands import main
 from dmp_fhir.cli.identifiers import identifier
 from dmp_fhir.cli.operator import jobs, matrix, record, review
 from dmp_fhir.cli.policy import policy
+from dmp_fhir.cli.safety import safety
 from dmp_fhir.cli.sandbox import sandbox
 from dmp_fhir.cli.validation import profiles_group, validate
 
@@ -20,6 +21,7 @@ COMMANDS = (
     record,
     restore,
     review,
+    safety,
     sandbox,
     validate,
     verify_backup,
