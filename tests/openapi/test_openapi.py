@@ -14,7 +14,7 @@ from schemathesis.core.result import Ok
 from schemathesis.specs.openapi import checks as of_openapi
 
 from dmp_fhir.interactions.openapi import openapi
-from dmp_fhir.interactions.routes import TYPES
+from dmp_fhir.interactions.routes import OPERATIONS, TYPES
 from tests.support.server import BASE_URL, MakeApp, MakeToken, copy_of_world
 
 EXAMPLES = 5
@@ -50,6 +50,11 @@ def test_is_served_to_anybody(app: Flask) -> None:
 def test_every_type_is_described() -> None:
     described = {path.split("/")[1] for path in openapi(BASE_URL)["paths"]}
     assert described == {*TYPES, "metadata", ""}
+
+
+def test_every_operation_is_described() -> None:
+    described = {path.split("/")[-1] for path in openapi(BASE_URL)["paths"]}
+    assert described >= OPERATIONS
 
 
 def test_answers_are_as_described(app: Flask, token: MakeToken) -> None:
