@@ -6,6 +6,7 @@ Every setting is a field of `Settings` with its environment variable, default an
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 from collections.abc import Mapping
@@ -15,11 +16,13 @@ from typing import Any
 
 from dmp_fhir.canonicals import INS_NIA, INS_NIR, INS_SYSTEMS
 from dmp_fhir.profiles.cda_rules import refusing
+from dmp_fhir.telemetry.logs import FORMS, LEVELS
 
 PROFILES = ("development", "production")
 SYNTHESIS_AUTHORS = ("treating-physician", "physician", "any")
 PROFILE_LEVELS = ("released", "main", "mhd")
 BOUND_TOKENS = ("", "software", "when-bound")
+SHORTEST_SECRET = 16
 
 
 class BadSetting(ValueError):
@@ -137,6 +140,20 @@ class Settings:
         " always does",
         False,
     )
+    log_level: str = _setting(
+        "DMP_FHIR_LOG_LEVEL", "`debug`, `info` (each request), `warning`, `error` or `critical`", "info"
+    )
+    log_form: str = _setting("DMP_FHIR_LOG_FORM", "`json`, one object a line, or `text` for a terminal", "json")
+    metrics_secret: str = _setting(
+        "DMP_FHIR_METRICS_SECRET",
+        "Bearer secret that opens `/metrics`, 16 characters or more; without it and without networks, 404",
+        "",
+    )
+    metrics_networks: str = _setting(
+        "DMP_FHIR_METRICS_NETWORKS",
+        "Networks that may read `/metrics` when they ask directly, not through a proxy (`127.0.0.0/8,10.1.0.0/16`)",
+        "",
+    )
     max_body: int = _setting("DMP_FHIR_MAX_BODY", "Largest request body in general", 1_000_000)
     max_submission: int = _setting("DMP_FHIR_MAX_SUBMISSION", "Largest ITI-65 or ITI-105 request body", 150_000_000)
     max_document: int = _setting("DMP_FHIR_MAX_DOCUMENT", "Largest document", 100_000_000)
@@ -145,6 +162,9 @@ class Settings:
     def __post_init__(self) -> None:
         _one_of(self, "profile", PROFILES)
         _one_of(self, "profile_level", PROFILE_LEVELS)
+        _one_of(self, "log_level", LEVELS)
+        _one_of(self, "log_form", FORMS)
+        _check_metrics(self)
         try:
             refusing(self.cda_check)
         except ValueError as fault:
@@ -219,6 +239,16 @@ def _one_of(settings: Settings, name: str, allowed: tuple[str, ...]) -> None:
     value = getattr(settings, name)
     if value not in allowed:
         raise BadSetting(f"{_variable(name)}: {value!r} is none of {', '.join(allowed)}")
+
+
+def _check_metrics(settings: Settings) -> None:
+    if 0 < len(settings.metrics_secret) < SHORTEST_SECRET:
+        raise BadSetting(f"DMP_FHIR_METRICS_SECRET: at least {SHORTEST_SECRET} characters")
+    for network in filter(None, settings.metrics_networks.split(",")):
+        try:
+            ipaddress.ip_network(network.strip())
+        except ValueError as bad:
+            raise BadSetting(f"DMP_FHIR_METRICS_NETWORKS: {network.strip()!r} is not a network") from bad
 
 
 def _convert(name: str, variable: str, text: str) -> Any:

@@ -6,12 +6,15 @@ from __future__ import annotations
 import socket
 import ssl
 from collections.abc import Callable
+from logging.config import dictConfig
 from typing import Any
 
 from flask import Flask
 from gunicorn.app.base import BaseApplication
+from gunicorn.glogging import Logger
 
-from dmp_fhir.app import create_app
+from dmp_fhir.app import create_worker, log_configuration
+from dmp_fhir.settings import Settings
 
 # TLS 1.2 with forward secrecy and authenticated encryption; those of TLS 1.3 all are (TF-074).
 _CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
@@ -50,6 +53,17 @@ def tls_context(certificate: str, key: str, client_ca: str | None) -> ssl.SSLCon
     return context
 
 
+class _Lines(Logger):
+    """Its lines go the way of all others (telemetry/logs.py)."""
+
+    def setup(self, cfg: Any) -> None:
+        super().setup(cfg)
+        for log in (self.error_log, self.access_log):
+            for handler in list(log.handlers):
+                log.removeHandler(handler)
+            log.propagate = True
+
+
 class _Server(BaseApplication):
     def __init__(self, options: dict[str, Any]) -> None:
         self._options = options
@@ -60,14 +74,13 @@ class _Server(BaseApplication):
             self.cfg.set(name, value)
 
     def load(self) -> Flask:
-        return create_app()
+        return create_worker()
 
 
-def serve_tls(
-    host: str, port: int, workers: int, threads: int, certificate: str, key: str, client_ca: str | None
-) -> None:
-    """Serve until told to stop. The settings are read by each worker."""
-    context = tls_context(certificate, key, client_ca)  # here first: a bad file must stop the start
+def serve_tls(settings: Settings, host: str, port: int, workers: int, threads: int, certificate: str, key: str) -> None:
+    """Serve until told to stop. The settings are read again by each worker. Raises ssl.SSLError for a bad file."""
+    context = tls_context(certificate, key, settings.client_ca or None)
+    dictConfig(log_configuration(settings))
 
     def ssl_context(_config: Any, _default: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
         return context
@@ -90,6 +103,7 @@ def serve_tls(
             "header_map": "drop",
             "forwarded_allow_ips": "",
             "forwarder_headers": "",
-            "loglevel": "error",
+            "logger_class": _Lines,
+            "loglevel": settings.log_level,
         }
     ).run()

@@ -112,7 +112,9 @@ def test_bound_tokens(desk: Desk) -> None:
         assert desk.verifier.verify(token, presented(OWN)).certificate == OWN.thumbprint
     # Removed by somebody without the issuer's key.
     header, _, signature = token.split(".")
-    assert refused(desk, f"{header}.{segment(claims_of(personas()['dr-moreau'], now_ms=NOW))}.{signature}").status == 401
+    assert (
+        refused(desk, f"{header}.{segment(claims_of(personas()['dr-moreau'], now_ms=NOW))}.{signature}").status == 401
+    )
 
 
 @pytest.mark.parametrize(

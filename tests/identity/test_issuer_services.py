@@ -404,9 +404,7 @@ def test_claims_that_introspection_must_give(world: World, serve: Serve, name: s
     [{"aud": AUDIENCE[:-1]}, {"iss": "https://other.example"}, {"exp": NOW // 1000}, {"exp": "9"}, {"nbf": 10**10}],
     ids=str,
 )
-def test_claims_of_an_introspection_are_judged_like_any(
-    world: World, serve: Serve, changes: dict[str, Any]
-) -> None:
+def test_claims_of_an_introspection_are_judged_like_any(world: World, serve: Serve, changes: dict[str, Any]) -> None:
     refused(world.introspecting(serve(sends(active(**changes))), opaque=True), "opaque")
 
 
@@ -468,7 +466,9 @@ def test_a_professional_of_pro_sante_connect(world: World, serve: Serve) -> None
     assert refused(verifier, held, situation="1990000010").reason == "JETON_REVOQUE"
 
 
-@pytest.mark.parametrize("changes", [{"azp": "other"}, {"azp": None}, {"scope": "openid"}, {"exp": NOW // 1000}], ids=str)
+@pytest.mark.parametrize(
+    "changes", [{"azp": "other"}, {"azp": None}, {"scope": "openid"}, {"exp": NOW // 1000}], ids=str
+)
 def test_tokens_of_pro_sante_connect_for_others(world: World, serve: Serve, changes: dict[str, Any]) -> None:
     service = serve(sends(userinfo()))
     refused(psc(world, service), psc_token(**changes), 403 if "scope" in changes else 401)
