@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dmp_fhir.cli.backups import backup, restore, verify_backup
+from dmp_fhir.cli.callers import callers
 from dmp_fhir.cli.commands import main
 from dmp_fhir.cli.identifiers import identifier
 from dmp_fhir.cli.operator import jobs, matrix, record, review
@@ -12,5 +13,6 @@ from dmp_fhir.cli.validation import profiles_group, validate
 policy.add_command(matrix)
 for command in (policy, jobs, record, review, validate, profiles_group, identifier, backup, verify_backup, restore):
     main.add_command(command)
+main.add_command(callers)
 
 __all__ = ["main"]

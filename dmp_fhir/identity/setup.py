@@ -37,6 +37,12 @@ def verifier(settings: Settings, clock: Callable[[], int], waiting: Waiting) -> 
     )
 
 
+def issuers(settings: Settings, clock: Callable[[], int], waiting: Waiting) -> list[TrustedIssuer]:
+    """The issuers in force now: those of the file, or the sandbox when there is none. Raises BadSetting."""
+    source = _issuers(settings, clock, waiting)
+    return source() if callable(source) else source
+
+
 def _issuers(
     settings: Settings, clock: Callable[[], int], waiting: Waiting
 ) -> list[TrustedIssuer] | Callable[[], list[TrustedIssuer]]:

@@ -50,6 +50,7 @@ def test_the_ins_of_tests_only_where_configured(
         issuers = tmp_path / "issuers.json"
         issuers.write_text(json.dumps([{"issuer": ISSUER, "audience": AUDIENCE, "jwks": Sandbox(key_folder).jwks()}]))
         settings |= {"base_url": "https://dmp.example/fhir", "issuers_file": str(issuers)}
+        settings["bound_tokens"] = "when-bound"
     talk = Caller(make_app(seeded_url, **settings).test_client(), token)
     answer = talk.create(person(system), by="exploitant")
     served = tests_too or system in (INS_NIR, INS_NIA)

@@ -188,9 +188,8 @@ def test_the_operator_of_production_learns_nothing(
     document = Client(make_app(seeded_url).test_client(), token).document(CLAIRE, MASKED)
     issuers = tmp_path / "issuers.json"
     issuers.write_text(json.dumps([{"issuer": ISSUER, "audience": AUDIENCE, "jwks": Sandbox(key_folder).jwks()}]))
-    production = make_app(
-        seeded_url, profile="production", base_url="https://dmp.example/fhir", issuers_file=str(issuers)
-    )
+    unbound = {"issuers_file": str(issuers), "bound_tokens": "when-bound"}
+    production = make_app(seeded_url, profile="production", base_url="https://dmp.example/fhir", **unbound)
     asked = Client(production.test_client(), token)
     assert asked.get("exploitant", f"DocumentReference/{document}/$explain-access").status_code == 404
     assert asked.get(CLAIRE, f"DocumentReference/{document}/$explain-access").status_code == 200

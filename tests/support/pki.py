@@ -160,4 +160,4 @@ def _key_usage(**on: bool) -> x509.KeyUsage:
         "digital_signature content_commitment key_encipherment data_encipherment key_agreement key_cert_sign crl_sign"
         " encipher_only decipher_only"
     )
-    return x509.KeyUsage(**({name: False for name in names.split()} | on))
+    return x509.KeyUsage(**(dict.fromkeys(names.split(), False) | on))
