@@ -24,6 +24,7 @@ from dmp_fhir.profiles import active
 from dmp_fhir.profiles.rules import ProfileError
 from dmp_fhir.profiles.validator import Validator
 from dmp_fhir.registry.search.links import PageLinks
+from dmp_fhir.safety import refuse_unsafe
 from dmp_fhir.settings import BadSetting, Settings
 from dmp_fhir.store import schema
 from dmp_fhir.store.database import Database
@@ -45,6 +46,7 @@ BACKUP_KEY = "backup.key"
 def create_app(settings: Settings | None = None, clock: Clock = system_clock) -> Flask:
     """The WSGI application. The database must be migrated (`dmp-fhir init`)."""
     settings = settings or Settings.from_environment()
+    refuse_unsafe(settings)
     app = Flask("dmp_fhir", static_folder=None)
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
     app.config["SQLALCHEMY_DATABASE_URI"] = schema.sqlalchemy_url(settings.database)

@@ -14,7 +14,7 @@ from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from dmp_fhir.canonicals import INS_NIA, INS_NIR, INS_SYSTEMS
+from dmp_fhir.canonicals import INS_NIA, INS_NIR, INS_NIR_DEMO, INS_NIR_TEST, INS_SYSTEMS
 from dmp_fhir.profiles.cda_rules import refusing
 from dmp_fhir.telemetry.logs import FORMS, LEVELS
 
@@ -29,9 +29,10 @@ class BadSetting(ValueError):
     """A setting that the server refuses to start with."""
 
 
-def _setting(variable: str, meaning: str, default: Any = MISSING) -> Any:
+def _setting(variable: str, meaning: str, default: Any = MISSING, *, secret: bool = False) -> Any:
+    """A field of Settings; one that may hold a secret is left out of its repr (TF-250)."""
     metadata = {"variable": variable, "meaning": meaning}
-    return field(metadata=metadata) if default is MISSING else field(default=default, metadata=metadata)
+    return field(default=default, metadata=metadata, repr=not secret)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +41,16 @@ class Settings:
 
     profile: str = _setting(
         "DMP_FHIR_PROFILE",
-        "`development` trusts the sandbox issuer; `production` refuses it, and refuses to start unsafe",
+        "`development` trusts the sandbox issuer; `production` refuses it, and refuses to start unsafe"
+        " (`dmp-fhir safety`)",
         "development",
     )
     data_folder: Path = _setting("DMP_FHIR_DATA", "Folder of the database, the documents and the keys", Path("var"))
     database_url: str = _setting(
-        "DATABASE_URL", "`sqlite:///PATH` or `postgresql://…`; empty means SQLite in the data folder", ""
+        "DATABASE_URL",
+        "`sqlite:///PATH` or `postgresql://…`; empty means SQLite in the data folder",
+        "",
+        secret=True,
     )
     base_url: str = _setting(
         "DMP_FHIR_BASE_URL",
@@ -136,8 +141,8 @@ class Settings:
     )
     test_identities: bool = _setting(
         "DMP_FHIR_TEST_IDENTITIES",
-        "In production, open records for the INS of tests and demonstrations too (OID …4.10 and …4.11); development"
-        " always does",
+        "Make a production profile a test instance: records are opened for the INS of tests and demonstrations (OID"
+        " …4.10 and …4.11) and for no other; development opens them for all",
         False,
     )
     log_level: str = _setting(
@@ -148,6 +153,7 @@ class Settings:
         "DMP_FHIR_METRICS_SECRET",
         "Bearer secret that opens `/metrics`, 16 characters or more; without it and without networks, 404",
         "",
+        secret=True,
     )
     metrics_networks: str = _setting(
         "DMP_FHIR_METRICS_NETWORKS",
@@ -184,19 +190,19 @@ class Settings:
                 raise BadSetting(f"{_variable(name)}: must be at least 1")
         if self.database_url and not re.match(r"(sqlite:///|postgres(ql)?://)", self.database_url):
             raise BadSetting("DATABASE_URL: must start with sqlite:/// or postgresql://")
-        if self.profile == "production":
-            self._refuse_unsafe()
-
-    def _refuse_unsafe(self) -> None:
-        if not self.base_url.startswith("https://"):
-            raise BadSetting("DMP_FHIR_BASE_URL: the production profile needs an https address")
-        if not self.issuers_file:
-            raise BadSetting("DMP_FHIR_ISSUERS: the production profile does not trust the sandbox issuer; name yours")
 
     @property
     def ins_systems(self) -> frozenset[str]:
-        """The naming systems of the INS that records are opened for."""
-        return INS_SYSTEMS if self.profile != "production" or self.test_identities else frozenset({INS_NIR, INS_NIA})
+        """The naming systems of the INS that records are opened for: real people and invented ones are never in the
+        same instance, but for development."""
+        if self.profile != "production":
+            return INS_SYSTEMS
+        return frozenset({INS_NIR_TEST, INS_NIR_DEMO} if self.test_identities else {INS_NIR, INS_NIA})
+
+    @property
+    def binds_software(self) -> bool:
+        """Whether tokens of software are only taken with the client certificate they are bound to."""
+        return (self.bound_tokens or ("software" if self.profile == "production" else "when-bound")) == "software"
 
     @property
     def database(self) -> str:

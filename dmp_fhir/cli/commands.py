@@ -17,6 +17,7 @@ import click
 from dmp_fhir import __version__
 from dmp_fhir.app import build_services, log_configuration, pseudonyms
 from dmp_fhir.cli.loading import Loader, world_files
+from dmp_fhir.cli.safety import refuse_to_serve
 from dmp_fhir.identity.claims import INS_STATUSES
 from dmp_fhir.identity.identifiers import normalised_structure
 from dmp_fhir.identity.sandbox import LONGEST_LIFETIME_S, PURPOSES, Sandbox, personas, structures
@@ -95,6 +96,7 @@ def serve(
     settings = _settings()
     if not schema.is_current(settings.database):
         raise click.ClickException("the database is not migrated to this version; run: dmp-fhir init")
+    refuse_to_serve(settings)
     click.get_current_context().with_resource(_folder_of_metrics())
     click.echo(f"dmp-fhir {__version__} on {settings.base_url} ({dialect_of(settings.database)}, {workers} workers)")
     _share_one_heap()
@@ -144,7 +146,7 @@ def _share_one_heap() -> None:
 def init() -> None:
     """Create the data folder and bring the database to this version."""
     settings = _settings()
-    settings.data_folder.mkdir(parents=True, exist_ok=True)
+    settings.data_folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     schema.upgrade(settings.database)
     if settings.profile == "development":
         _sandbox(settings)

@@ -21,19 +21,16 @@ T = TypeVar("T")
 
 def verifier(settings: Settings, clock: Callable[[], int], waiting: Waiting) -> TokenVerifier:
     """What tells who asks. `waiting` lets other requests work while an issuer is asked. Raises BadSetting."""
-    production = settings.profile == "production"
-    bound = (settings.bound_tokens or ("software" if production else "when-bound")) == "software"
-    if bound and not settings.client_ca:
-        raise BadSetting(
-            "DMP_FHIR_CLIENT_CA: tokens of software must be bound to a client certificate; name the authorities of"
-            " these, or set DMP_FHIR_BOUND_TOKENS=when-bound"
-        )
     clients: Clients | None = None
     if settings.clients_file:
         path = Path(settings.clients_file)
         clients = _read("DMP_FHIR_CLIENTS", lambda: Clients(path, clock))
     return TokenVerifier(
-        _issuers(settings, clock, waiting), clock, clients=clients, bound=bound, leeway_s=settings.clock_leeway
+        _issuers(settings, clock, waiting),
+        clock,
+        clients=clients,
+        bound=settings.binds_software,
+        leeway_s=settings.clock_leeway,
     )
 
 
@@ -78,8 +75,6 @@ def peers(settings: Settings, clock: Callable[[], int]) -> Peers:
 def _checker(settings: Settings, clock: Callable[[], int]) -> CertificateChecker | None:
     if not settings.client_ca:
         return None
-    if settings.profile == "production" and not settings.client_crl:
-        raise BadSetting("DMP_FHIR_CLIENT_CRL: the production profile needs the revocation lists of the authorities")
     revocations = Path(settings.client_crl) if settings.client_crl else None
     return _read(
         "DMP_FHIR_CLIENT_CA or DMP_FHIR_CLIENT_CRL",
