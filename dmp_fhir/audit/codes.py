@@ -22,7 +22,6 @@ RESTFUL = "http://hl7.org/fhir/restful-interaction"
 ADMINISTRATION_SYSTEM = f"{PROJECT}/CodeSystem/audit-administration"
 
 OAUTH_MINIMAL = f"{BASIC}.OAUTHaccessTokenUse.Minimal"
-OAUTH_OPAQUE = f"{BASIC}.OAUTHaccessTokenUse.Opaque"
 AUTHZ_CONSENT = f"{BASIC}.AuthZconsent"
 EXT_ACCESS_MODE = f"{PROJECT}/StructureDefinition/dmp-access-mode"
 PROFILE_EVENT = f"{PROJECT}/StructureDefinition/dmp-audit-event"

@@ -1,8 +1,8 @@
 """AuditEvent resources in the patterns of IHE BALP.  https://profiles.ihe.net/ITI/BALP/content.html
 
-The access token is never in the trace, only its identifier (jti; of an opaque one at most its last 32 characters); nor
-is any content of a document. `meta.profile` names the patterns that an event follows: those of BALP, which describe
-successes, and ours (profiles/guides/dmp), which every event follows.
+The access token is never in the trace, only its identifier (jti; for an opaque one without, part of its hash: see
+identity/tokens.py); nor is any content of a document. `meta.profile` names the patterns that an event follows: those of
+BALP, which describe successes, and ours (profiles/guides/dmp), which every event follows.
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ _SEARCHES = frozenset({"search-type", "search-system"})
 _REPORTS = frozenset({"DocumentReference", "Binary", "Bundle"})
 _SYSTEMS = frozenset({"STRUCTURE", "CPE", "AM_SYSTEM", "SUPPORT"})
 _PROFESSIONALS = frozenset({"PS", "PS_ROLE"})
-_KEPT_OF_A_TOKEN = 32
 # What looks like a token in an address: a parameter that is named so, or a JWT anywhere (TF-165).
 _SECRETS = re.compile(
     rb"((?:access_|id_|refresh_)?token(?:=|%3[dD]))[^&]*|eyJ[A-Za-z0-9_-]{8,}(?:(?:\.|%2[eE])[A-Za-z0-9_-]*){1,4}"
@@ -81,10 +80,10 @@ def audit_event(
 
 def profiles_of(act: Act, context: AccessContext | None) -> list[str]:
     """What an event of this act follows; shared, not to be changed."""
-    token = context.token_id if context is not None else None
-    bearer = "" if not token else "opaque" if _is_opaque(token) else "jwt"
     failed = act.outcome != SUCCESS
-    return _profiles(act.kind, act.action, _pattern(act), failed, bool(act.record_id), bearer)
+    return _profiles(
+        act.kind, act.action, _pattern(act), failed, bool(act.record_id), context is not None and bool(context.token_id)
+    )
 
 
 def _pattern(act: Act) -> str:
@@ -95,8 +94,8 @@ def _pattern(act: Act) -> str:
 
 
 @lru_cache(maxsize=256)
-def _profiles(kind: str, action: str, pattern: str, failed: bool, patient: bool, bearer: str) -> list[str]:
-    token = {"jwt": [codes.OAUTH_MINIMAL], "opaque": [codes.OAUTH_OPAQUE]}.get(bearer, [])
+def _profiles(kind: str, pattern: str, failed: bool, patient: bool, bearer: bool) -> list[str]:
+    token = [codes.OAUTH_MINIMAL] if bearer else []
     if kind == DECISION:
         return [codes.AUTHZ_CONSENT, *token, codes.PROFILE_DECISION]
     if kind == ADMINISTRATION:
@@ -152,10 +151,9 @@ def _client(act: Act, context: AccessContext | None) -> dict[str, Any]:
         kind = codes.APPLICATION_AGENT
     else:
         kind = codes.DESTINATION if act.action == "R" else codes.SOURCE
-    known = context.client_id if context is not None else None
     agent: dict[str, Any] = {
         "type": kind if act.kind in (DECISION, "rest") else codes.LAUNCHER,
-        "who": {"identifier": {"value": known}} if known else {"display": "unknown client"},
+        "who": _software(context),
         "requestor": False,
     }
     if context is not None and context.certificate and act.kind != DECISION:
@@ -163,6 +161,17 @@ def _client(act: Act, context: AccessContext | None) -> dict[str, Any]:
     origin = act.origin or (context.origin if context is not None else None)
     agent["network"] = {"address": origin, "type": "2"} if origin else {"address": "localhost", "type": "1"}
     return agent
+
+
+def _software(context: AccessContext | None) -> dict[str, Any]:
+    if context is None or not context.client_id:
+        return {"display": "unknown client"}
+    who: dict[str, Any] = {"identifier": {"value": context.client_id}}
+    if context.software is not None:
+        names = (context.software.name, context.software.version, context.software.approval)
+        if shown := " ".join(name for name in names if name):
+            who["display"] = shown
+    return who
 
 
 def _server(act: Act, observer: Observer) -> dict[str, Any]:
@@ -200,7 +209,7 @@ def _users(act: Act, context: AccessContext | None) -> list[dict[str, Any]]:
     agent["name"] = context.actor_name
     agent["requestor"] = True
     if context.token_id:
-        agent["policy"] = [token_policy(context.token_id)]
+        agent["policy"] = [codes.JTI + context.token_id]
     agent["purposeOfUse"] = [codes.PURPOSES.get(context.purpose) or codes.PURPOSES["normal"]]
     if context.structure:
         organisation: dict[str, Any] = {"identifier": {"system": IDNST, "value": context.structure}}
@@ -211,15 +220,6 @@ def _users(act: Act, context: AccessContext | None) -> list[dict[str, Any]]:
     else:
         return [agent]
     return [agent, {"type": codes.PROVIDER, "who": organisation, "requestor": False}]
-
-
-def token_policy(token_id: str) -> str:
-    """What the trace keeps of a token: its jti as a URN, or the end of an opaque one."""
-    return token_id[len("opaque:") :][-_KEPT_OF_A_TOKEN:] if _is_opaque(token_id) else codes.JTI + token_id
-
-
-def _is_opaque(token_id: str) -> bool:
-    return token_id.startswith("opaque:")
 
 
 def _participation(act: Act, context: AccessContext) -> dict[str, Any]:
@@ -268,7 +268,7 @@ def _entities(act: Act, context: AccessContext | None) -> list[dict[str, Any]]:
         entities.append({"type": codes.OTHER, "role": codes.JOB, "name": act.cleaned or act.interaction})
     if act.kind == DECISION:
         if context is not None and context.token_id:
-            entities.append({"what": {"identifier": {"value": token_policy(context.token_id)}}, "type": codes.TOKEN})
+            entities.append({"what": {"identifier": {"value": codes.JTI + context.token_id}}, "type": codes.TOKEN})
     elif act.request_id:
         entities.append({"what": {"identifier": {"value": act.request_id}}, "type": codes.REQUEST_ID})
     if details := _details(act):

@@ -32,6 +32,8 @@ from dmp_fhir.wire.xml import parse_xml
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 _FORM = "application/x-www-form-urlencoded"
+# Which of the practice situations that Pro Santé Connect vouches for the professional acts in; it can add none.
+SITUATION = "Situation-Exercice"
 
 
 def answer(request: HttpRequest, services: Services, path: str) -> Rendered:
@@ -121,15 +123,18 @@ def _handle(request: HttpRequest, services: Services, path: str) -> Response:
 
 
 def _identify(request: HttpRequest, services: Services, asked: Request) -> AccessContext:
-    """Who asks; a refused token is traced without an actor (TF-162)."""
-    authorizations = request.headers.getlist("Authorization")
+    """Who asks; whoever can't be told is traced without an actor (TF-162)."""
+    headers, peers = request.headers, services.peers
+    authorizations = headers.getlist("Authorization")
+    authorization = ", ".join(authorizations) if authorizations else None
     try:
-        context = services.verifier.verify(", ".join(authorizations) if authorizations else None)
+        certificate = peers.certificate(request.environ)
+        context = services.verifier.verify(authorization, certificate, headers.get(SITUATION))
     except Refused as refused:
-        named = {"request_id": request_id(request), "origin": request.remote_addr or ""}
+        named = {"request_id": request_id(request), "origin": peers.origin(request.environ) or ""}
         trace_stranger(services, asked, *act_of(asked), refused.refusal, **named)
         raise
-    return replace(context, origin=request.remote_addr)
+    return replace(context, origin=peers.origin(request.environ))
 
 
 def _address(request: HttpRequest, path: str) -> Request:

@@ -361,7 +361,7 @@ def trace_stranger(
     act = Act(
         interaction=interaction,
         action=action,
-        outcome=MINOR_FAILURE,
+        outcome=MINOR_FAILURE if refusal.status < 500 else SERIOUS_FAILURE,
         reason=refusal.reason or refusal.issues[0].code,
         rules=refusal.rules,
         request_id=request_id,

@@ -16,7 +16,7 @@ from dmp_fhir.audit.administration import COMMANDS, operator
 from dmp_fhir.audit.codes import BALP
 from dmp_fhir.audit.events import audit_event, scrubbed
 from dmp_fhir.canonicals import PROFILE_AUDIT_EVENT
-from dmp_fhir.identity.context import AccessContext
+from dmp_fhir.identity.context import AccessContext, Software
 from dmp_fhir.profiles import active
 
 NOW = 1_790_000_000_042
@@ -65,7 +65,7 @@ ASIDE = (
 )
 CALLERS = (
     CONTEXT,
-    replace(CONTEXT, certificate="ab" * 32, specialty="SM54", token_id="opaque:" + "x" * 32),
+    replace(CONTEXT, certificate="ab" * 32, specialty="SM54", software=Software("Cabinet", "4.2", approval="DMP-77")),
     None,
     replace(CONTEXT, secret=True, origin=None, client_id=None, token_id=None),
     replace(CONTEXT, purpose="bris_de_glace", reason="patient inconscient"),
@@ -153,9 +153,9 @@ def test_a_retrieval_is_one_entry_that_names_the_document_too() -> None:
     assert references == ["Binary/b1/_history/1", "DocumentReference/d1/_history/2", "Patient/r1"]
 
 
-def test_an_opaque_token_leaves_its_end_a_certificate_its_fingerprint() -> None:
-    client, _, user, _ = audit_event(READ, CALLERS[1], NOW, "e1")["agent"]
-    assert user["policy"] == ["x" * 32]
+def test_the_software_is_named_and_its_certificate() -> None:
+    client = audit_event(READ, CALLERS[1], NOW, "e1")["agent"][0]
+    assert client["who"] == {"identifier": {"value": "lps"}, "display": "Cabinet 4.2 DMP-77"}
     assert client["altId"] == "ab" * 32
 
 
