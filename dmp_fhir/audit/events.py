@@ -80,10 +80,8 @@ def audit_event(
 
 def profiles_of(act: Act, context: AccessContext | None) -> list[str]:
     """What an event of this act follows; shared, not to be changed."""
-    failed = act.outcome != SUCCESS
-    return _profiles(
-        act.kind, act.action, _pattern(act), failed, bool(act.record_id), context is not None and bool(context.token_id)
-    )
+    bearer = context is not None and bool(context.token_id)
+    return _profiles(act.kind, _pattern(act), act.outcome != SUCCESS, bool(act.record_id), bearer)
 
 
 def _pattern(act: Act) -> str:
