@@ -11,6 +11,8 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
 
+from dmp_fhir.audit import heads
+from dmp_fhir.audit.sealer import Sealer
 from dmp_fhir.http import fhir
 from dmp_fhir.identity.issuers import TrustedIssuer, trusted_issuers
 from dmp_fhir.identity.sandbox import Sandbox
@@ -51,6 +53,14 @@ def create_app(settings: Settings | None = None, clock: Clock = system_clock) ->
     return app
 
 
+def serve_app() -> Flask:
+    """The application of a worker of `dmp-fhir serve`, with what works beside its requests."""
+    app = create_app()
+    services: Services = app.extensions["dmp_fhir"]
+    Sealer(services.database, services.clock).start()
+    return app
+
+
 def _in_turn(application: WSGIApplication, turns: Turns) -> WSGIApplication:
     """One request at a time in this process, but for the time they wait for the disk (store/turns.py)."""
 
@@ -66,7 +76,7 @@ def build_services(settings: Settings, clock: Clock = system_clock) -> Services:
         raise BadSetting("DATABASE_URL: the database is not migrated to this version; run `dmp-fhir init`")
     return Services(
         settings=settings,
-        database=Database.open(settings.database),
+        database=open_database(settings, clock),
         payloads=PayloadStore(settings.payload_folder),
         verifier=TokenVerifier(_issuers(settings), clock),
         page_links=PageLinks(_key(settings.key_folder, "page-links.key")),
@@ -74,6 +84,11 @@ def build_services(settings: Settings, clock: Clock = system_clock) -> Services:
         policy=policy_settings(settings),
         validator=profiles_in_force(settings),
     )
+
+
+def open_database(settings: Settings, clock: Clock = system_clock) -> Database:
+    """The database, with the key that signs the heads of the trace."""
+    return heads.attach(Database.open(settings.database), settings.key_folder, settings.heads_folder, clock)
 
 
 def profiles_in_force(settings: Settings) -> Validator:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dmp_fhir.cli.audit import audit
 from dmp_fhir.cli.commands import main
 from dmp_fhir.cli.operator import jobs, matrix, record, review
 from dmp_fhir.cli.policy import policy
 from dmp_fhir.cli.validation import profiles_group, validate
 
 policy.add_command(matrix)
-for command in (policy, jobs, record, review, validate, profiles_group):
+for command in (audit, policy, jobs, record, review, validate, profiles_group):
     main.add_command(command)
 
 __all__ = ["main"]

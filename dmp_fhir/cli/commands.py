@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from dmp_fhir import __version__
-from dmp_fhir.app import build_services
+from dmp_fhir.app import build_services, open_database
 from dmp_fhir.cli.loading import Loader, world_files
 from dmp_fhir.identity.sandbox import Sandbox, personas
 from dmp_fhir.instants import system_clock
@@ -70,7 +70,7 @@ def serve(host: str, port: int, workers: int, threads: int) -> None:
     click.echo(f"dmp-fhir {__version__} on {settings.base_url} ({dialect_of(settings.database)}, {workers} workers)")
     _share_one_heap()
     Granian(
-        "dmp_fhir.app:create_app",
+        "dmp_fhir.app:serve_app",
         address=host,
         port=port,
         interface=Interfaces.WSGI,
@@ -101,6 +101,9 @@ def init() -> None:
     schema.upgrade(settings.database)
     if settings.profile == "development":
         _sandbox(settings)
+    database = open_database(settings)
+    database.sealing.seal_now()
+    database.close()
     click.echo(f"database at version {schema.current(settings.database)}")
 
 
