@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from dmp_fhir.cli.audit import audit
+from dmp_fhir.cli.backups import backup, restore, verify_backup
 from dmp_fhir.cli.commands import main
+from dmp_fhir.cli.identifiers import identifier
 from dmp_fhir.cli.operator import jobs, matrix, record, review
 from dmp_fhir.cli.policy import policy
+from dmp_fhir.cli.safety import safety
 from dmp_fhir.cli.validation import profiles_group, validate
 
 policy.add_command(matrix)
-for command in (audit, policy, jobs, record, review, validate, profiles_group):
+for command in (
+    *(audit, policy, jobs, record, review, validate, profiles_group),
+    *(identifier, safety, backup, verify_backup, restore),
+):
     main.add_command(command)
 
 __all__ = ["main"]

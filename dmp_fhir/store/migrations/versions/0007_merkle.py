@@ -45,7 +45,7 @@ CREATE TRIGGER audit_tree_grows BEFORE UPDATE ON audit_tree WHEN NEW.id <> OLD.i
 BEGIN SELECT RAISE(ABORT, 'audit_tree grows'); END
 """,
     """
-CREATE TRIGGER audit_tree_no_DELETE BEFORE DELETE ON audit_tree
+CREATE TRIGGER audit_tree_no_DELETE BEFORE DELETE ON audit_tree WHEN OLD.size > 0
 BEGIN SELECT RAISE(ABORT, 'audit_tree is append-only'); END
 """,
 )
@@ -72,7 +72,7 @@ CREATE TRIGGER audit_event_position BEFORE INSERT ON audit_event
 CREATE TRIGGER audit_tree_grows BEFORE UPDATE ON audit_tree
     FOR EACH ROW WHEN (NEW.id <> OLD.id OR NEW.size <= OLD.size) EXECUTE FUNCTION refuse_to_shrink();
 CREATE TRIGGER audit_tree_no_delete BEFORE DELETE ON audit_tree
-    FOR EACH ROW EXECUTE FUNCTION refuse_change();
+    FOR EACH ROW WHEN (OLD.size > 0) EXECUTE FUNCTION refuse_change();
 CREATE TRIGGER audit_tree_no_truncate BEFORE TRUNCATE ON audit_tree
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()
 """
