@@ -17,9 +17,7 @@ from dmp_fhir.audit.sealer import Sealer
 from dmp_fhir.http import fhir
 from dmp_fhir.http.observing import observed
 from dmp_fhir.http.operations import operations_around
-from dmp_fhir.identity.issuers import TrustedIssuer, trusted_issuers
-from dmp_fhir.identity.sandbox import Sandbox
-from dmp_fhir.identity.tokens import TokenVerifier
+from dmp_fhir.identity import setup
 from dmp_fhir.instants import Clock, system_clock
 from dmp_fhir.interactions.services import Services
 from dmp_fhir.policy.matrix import FILE_NAME, BadMatrix, in_force
@@ -90,15 +88,17 @@ def _in_turn(application: WSGIApplication, turns: Turns) -> WSGIApplication:
 def build_services(settings: Settings, clock: Clock = system_clock) -> Services:
     if not schema.is_current(settings.database):
         raise BadSetting("DATABASE_URL: the database is not migrated to this version; run `dmp-fhir init`")
+    database = open_database(settings, clock)
     return Services(
         settings=settings,
-        database=open_database(settings, clock),
+        database=database,
         payloads=PayloadStore(settings.payload_folder),
-        verifier=TokenVerifier(_issuers(settings), clock),
+        verifier=setup.verifier(settings, clock, database.turns.waiting),
         page_links=PageLinks(_key(settings.key_folder, "page-links.key")),
         clock=clock,
         policy=policy_settings(settings),
         validator=profiles_in_force(settings),
+        peers=setup.peers(settings, clock),
     )
 
 
@@ -131,12 +131,6 @@ def policy_settings(settings: Settings) -> PolicySettings:
         outsider_hours=settings.outsider_hours,
         emergency_hours=settings.emergency_hours,
     )
-
-
-def _issuers(settings: Settings) -> list[TrustedIssuer]:
-    if settings.issuers_file:
-        return trusted_issuers(Path(settings.issuers_file))
-    return [Sandbox(settings.key_folder).trusted()]
 
 
 def log_configuration(settings: Settings) -> dict[str, Any]:
