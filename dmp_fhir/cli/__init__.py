@@ -6,9 +6,10 @@ from dmp_fhir.cli.commands import main
 from dmp_fhir.cli.operator import jobs, matrix, record, review
 from dmp_fhir.cli.policy import policy
 from dmp_fhir.cli.validation import profiles_group, validate
+from dmp_fhir.conformance.cli import conformance
 
 policy.add_command(matrix)
-for command in (policy, jobs, record, review, validate, profiles_group):
+for command in (policy, jobs, record, review, validate, profiles_group, conformance):
     main.add_command(command)
 
 __all__ = ["main"]
