@@ -6,6 +6,7 @@ Every setting is a field of `Settings` with its environment variable, default an
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 from collections.abc import Mapping
@@ -13,21 +14,25 @@ from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from dmp_fhir.canonicals import INS_NIA, INS_NIR, INS_SYSTEMS
+from dmp_fhir.canonicals import INS_NIA, INS_NIR, INS_NIR_DEMO, INS_NIR_TEST, INS_SYSTEMS
 from dmp_fhir.profiles.cda_rules import refusing
+from dmp_fhir.telemetry.logs import FORMS, LEVELS
 
 PROFILES = ("development", "production")
 SYNTHESIS_AUTHORS = ("treating-physician", "physician", "any")
 PROFILE_LEVELS = ("released", "main", "mhd")
+BOUND_TOKENS = ("", "software", "when-bound")
+SHORTEST_SECRET = 16
 
 
 class BadSetting(ValueError):
     """A setting that the server refuses to start with."""
 
 
-def _setting(variable: str, meaning: str, default: Any = MISSING) -> Any:
+def _setting(variable: str, meaning: str, default: Any = MISSING, *, secret: bool = False) -> Any:
+    """A field of Settings; one that may hold a secret is left out of its repr (TF-250)."""
     metadata = {"variable": variable, "meaning": meaning}
-    return field(metadata=metadata) if default is MISSING else field(default=default, metadata=metadata)
+    return field(default=default, metadata=metadata, repr=not secret)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +41,16 @@ class Settings:
 
     profile: str = _setting(
         "DMP_FHIR_PROFILE",
-        "`development` trusts the sandbox issuer; `production` refuses it, and refuses to start unsafe",
+        "`development` trusts the sandbox issuer; `production` refuses it, and refuses to start unsafe"
+        " (`dmp-fhir safety`)",
         "development",
     )
     data_folder: Path = _setting("DMP_FHIR_DATA", "Folder of the database, the documents and the keys", Path("var"))
     database_url: str = _setting(
-        "DATABASE_URL", "`sqlite:///PATH` or `postgresql://…`; empty means SQLite in the data folder", ""
+        "DATABASE_URL",
+        "`sqlite:///PATH` or `postgresql://…`; empty means SQLite in the data folder",
+        "",
+        secret=True,
     )
     base_url: str = _setting(
         "DMP_FHIR_BASE_URL",
@@ -50,6 +59,42 @@ class Settings:
     )
     issuers_file: str = _setting(
         "DMP_FHIR_ISSUERS", "JSON file of trusted token issuers; empty means the sandbox issuer alone (development)", ""
+    )
+    clients_file: str = _setting(
+        "DMP_FHIR_CLIENTS",
+        "JSON file of the registered clients, the only ones let in; empty lets in those of the issuers",
+        "",
+    )
+    bound_tokens: str = _setting(
+        "DMP_FHIR_BOUND_TOKENS",
+        "`software`: tokens of software are only taken with the client certificate they are bound to (RFC 8705);"
+        " `when-bound`: only those that are bound ask for it; empty is `software` in production, else `when-bound`",
+        "",
+    )
+    client_ca: str = _setting(
+        "DMP_FHIR_CLIENT_CA", "PEM file of the authorities of client certificates; empty accepts no certificate", ""
+    )
+    client_crl: str = _setting(
+        "DMP_FHIR_CLIENT_CRL", "File or folder of their revocation lists (PEM or DER); production needs it", ""
+    )
+    crl_grace: int = _setting(
+        "DMP_FHIR_CRL_GRACE", "Seconds for which a revocation list is still good after its next update was due", 0
+    )
+    proxies: str = _setting(
+        "DMP_FHIR_PROXIES",
+        "Addresses or networks, with commas between, of the proxies that may name the client's certificate and address",
+        "",
+    )
+    certificate_header: str = _setting(
+        "DMP_FHIR_CERTIFICATE_HEADER",
+        "Header in which a proxy hands on the client certificate (URL-encoded PEM, or as RFC 9440 writes it)",
+        "ClientCert",
+    )
+    origin_header: str = _setting(
+        "DMP_FHIR_ORIGIN_HEADER", "Header in which a proxy hands on the address of the client", "ClientAddress"
+    )
+    clock_leeway: int = _setting(
+        "DMP_FHIR_CLOCK_LEEWAY", "Seconds by which an issuer's clock may be ahead of this one, at most 60", 30
     )
     profile_level: str = _setting(
         "DMP_FHIR_PROFILE_LEVEL",
@@ -96,9 +141,24 @@ class Settings:
     )
     test_identities: bool = _setting(
         "DMP_FHIR_TEST_IDENTITIES",
-        "In production, open records for the INS of tests and demonstrations too (OID …4.10 and …4.11); development"
-        " always does",
+        "Make a production profile a test instance: records are opened for the INS of tests and demonstrations (OID"
+        " …4.10 and …4.11) and for no other; development opens them for all",
         False,
+    )
+    log_level: str = _setting(
+        "DMP_FHIR_LOG_LEVEL", "`debug`, `info` (each request), `warning`, `error` or `critical`", "info"
+    )
+    log_form: str = _setting("DMP_FHIR_LOG_FORM", "`json`, one object a line, or `text` for a terminal", "json")
+    metrics_secret: str = _setting(
+        "DMP_FHIR_METRICS_SECRET",
+        "Bearer secret that opens `/metrics`, 16 characters or more; without it and without networks, 404",
+        "",
+        secret=True,
+    )
+    metrics_networks: str = _setting(
+        "DMP_FHIR_METRICS_NETWORKS",
+        "Networks that may read `/metrics` when they ask directly, not through a proxy (`127.0.0.0/8,10.1.0.0/16`)",
+        "",
     )
     max_body: int = _setting("DMP_FHIR_MAX_BODY", "Largest request body in general", 1_000_000)
     max_submission: int = _setting("DMP_FHIR_MAX_SUBMISSION", "Largest ITI-65 or ITI-105 request body", 150_000_000)
@@ -108,6 +168,9 @@ class Settings:
     def __post_init__(self) -> None:
         _one_of(self, "profile", PROFILES)
         _one_of(self, "profile_level", PROFILE_LEVELS)
+        _one_of(self, "log_level", LEVELS)
+        _one_of(self, "log_form", FORMS)
+        _check_metrics(self)
         try:
             refusing(self.cda_check)
         except ValueError as fault:
@@ -119,24 +182,27 @@ class Settings:
         _one_of(self, "synthesis_author", SYNTHESIS_AUTHORS)
         if self.emergency_hours > 24:
             raise BadSetting("DMP_FHIR_EMERGENCY_HOURS: an emergency access lasts 24 hours at most")
+        _one_of(self, "bound_tokens", BOUND_TOKENS)
+        if self.clock_leeway > 60:
+            raise BadSetting("DMP_FHIR_CLOCK_LEEWAY: 60 seconds at most")
         for name in _WHOLE_NUMBERS:
-            if getattr(self, name) < 1:
+            if getattr(self, name) < (0 if name == "crl_grace" else 1):
                 raise BadSetting(f"{_variable(name)}: must be at least 1")
         if self.database_url and not re.match(r"(sqlite:///|postgres(ql)?://)", self.database_url):
             raise BadSetting("DATABASE_URL: must start with sqlite:/// or postgresql://")
-        if self.profile == "production":
-            self._refuse_unsafe()
-
-    def _refuse_unsafe(self) -> None:
-        if not self.base_url.startswith("https://"):
-            raise BadSetting("DMP_FHIR_BASE_URL: the production profile needs an https address")
-        if not self.issuers_file:
-            raise BadSetting("DMP_FHIR_ISSUERS: the production profile does not trust the sandbox issuer; name yours")
 
     @property
     def ins_systems(self) -> frozenset[str]:
-        """The naming systems of the INS that records are opened for."""
-        return INS_SYSTEMS if self.profile != "production" or self.test_identities else frozenset({INS_NIR, INS_NIA})
+        """The naming systems of the INS that records are opened for: real people and invented ones are never in the
+        same instance, but for development."""
+        if self.profile != "production":
+            return INS_SYSTEMS
+        return frozenset({INS_NIR_TEST, INS_NIR_DEMO} if self.test_identities else {INS_NIR, INS_NIA})
+
+    @property
+    def binds_software(self) -> bool:
+        """Whether tokens of software are only taken with the client certificate they are bound to."""
+        return (self.bound_tokens or ("software" if self.profile == "production" else "when-bound")) == "software"
 
     @property
     def database(self) -> str:
@@ -179,6 +245,16 @@ def _one_of(settings: Settings, name: str, allowed: tuple[str, ...]) -> None:
     value = getattr(settings, name)
     if value not in allowed:
         raise BadSetting(f"{_variable(name)}: {value!r} is none of {', '.join(allowed)}")
+
+
+def _check_metrics(settings: Settings) -> None:
+    if 0 < len(settings.metrics_secret) < SHORTEST_SECRET:
+        raise BadSetting(f"DMP_FHIR_METRICS_SECRET: at least {SHORTEST_SECRET} characters")
+    for network in filter(None, settings.metrics_networks.split(",")):
+        try:
+            ipaddress.ip_network(network.strip())
+        except ValueError as bad:
+            raise BadSetting(f"DMP_FHIR_METRICS_NETWORKS: {network.strip()!r} is not a network") from bad
 
 
 def _convert(name: str, variable: str, text: str) -> Any:

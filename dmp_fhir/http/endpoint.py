@@ -14,6 +14,7 @@ from werkzeug.wrappers import Request as HttpRequest
 
 from dmp_fhir.audit import log
 from dmp_fhir.audit.acts import Act
+from dmp_fhir.http.observing import ASKED, REQUEST_ID
 from dmp_fhir.http.rendering import Rendered, render
 from dmp_fhir.identity.context import AccessContext
 from dmp_fhir.interactions.addresses import address_of
@@ -32,6 +33,8 @@ from dmp_fhir.wire.xml import parse_xml
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 _FORM = "application/x-www-form-urlencoded"
+# Which of the practice situations that Pro Santé Connect vouches for the professional acts in; it can add none.
+SITUATION = "Situation-Exercice"
 
 
 def answer(request: HttpRequest, services: Services, path: str) -> Rendered:
@@ -46,6 +49,7 @@ def answer(request: HttpRequest, services: Services, path: str) -> Rendered:
 
 def _capabilities(request: HttpRequest, services: Services) -> Response:
     """Open to anybody: https://hl7.org/fhir/R4/http.html#capabilities"""
+    request.environ[ASKED] = Request(_method(request), operation="metadata")
     if _method(request) not in ("GET", "HEAD"):
         refuse(
             405,
@@ -80,10 +84,10 @@ def _method(request: HttpRequest) -> str:
 
 def request_id(request: HttpRequest) -> str:
     """The client's X-Request-Id when it is harmless, else one of ours; the same during one request."""
-    if "dmp_fhir.request_id" not in request.environ:
+    if REQUEST_ID not in request.environ:
         given = request.headers.get("X-Request-Id", "")
-        request.environ["dmp_fhir.request_id"] = given if _REQUEST_ID.fullmatch(given) else str(uuid.uuid4())
-    return request.environ["dmp_fhir.request_id"]
+        request.environ[REQUEST_ID] = given if _REQUEST_ID.fullmatch(given) else str(uuid.uuid4())
+    return request.environ[REQUEST_ID]
 
 
 # --- in -------------------------------------------------------------------------------------------
@@ -97,6 +101,7 @@ def _handle(request: HttpRequest, services: Services, path: str) -> Response:
         asked = _address(request, path)
     except Refused as refused:
         fault = refused
+    request.environ[ASKED] = asked
     exchange = Exchange(services, _identify(request, services, asked), asked, request_id(request))
     try:
         if fault:
@@ -104,7 +109,8 @@ def _handle(request: HttpRequest, services: Services, path: str) -> Response:
         if asked.operation != "bundle":
             check_route(asked)
         _require_format(request, asked)
-        exchange = exchange.asking(_with_body(request, services, asked))
+        request.environ[ASKED] = asked = _with_body(request, services, asked)
+        exchange = exchange.asking(asked)
     except Refused as refused:
         trace_refusal(exchange, *act_of(asked), refused.refusal)
         raise
@@ -112,23 +118,26 @@ def _handle(request: HttpRequest, services: Services, path: str) -> Response:
 
 
 def _identify(request: HttpRequest, services: Services, asked: Request) -> AccessContext:
-    """Who asks; a refused token is traced without an actor (TF-162)."""
-    authorizations = request.headers.getlist("Authorization")
+    """Who asks; whoever can't be told is traced without an actor (TF-162)."""
+    headers, peers = request.headers, services.peers
+    authorizations = headers.getlist("Authorization")
+    authorization = ", ".join(authorizations) if authorizations else None
     try:
-        context = services.verifier.verify(", ".join(authorizations) if authorizations else None)
+        certificate = peers.certificate(request.environ)
+        context = services.verifier.verify(authorization, certificate, headers.get(SITUATION))
     except Refused as refused:
         interaction, action = act_of(asked)
         act = Act(
             interaction,
             action,
-            outcome="4",
-            reason=refused.refusal.issues[0].code,
+            outcome="4" if refused.refusal.status < 500 else "8",
+            reason=refused.refusal.reason or refused.refusal.issues[0].code,
             request_id=request_id(request),
             status=refused.refusal.status,
         )
         services.traces.keep(log.rows_of([act], None, services.clock()))
         raise
-    return replace(context, origin=request.remote_addr)
+    return replace(context, origin=peers.origin(request.environ))
 
 
 def _address(request: HttpRequest, path: str) -> Request:
