@@ -15,7 +15,7 @@ from pathlib import Path
 import click
 
 from dmp_fhir import __version__
-from dmp_fhir.app import build_services, log_configuration, pseudonyms
+from dmp_fhir.app import build_services, log_configuration, open_database, pseudonyms
 from dmp_fhir.audit.administration import trace_application, trace_command
 from dmp_fhir.audit.events import Observer
 from dmp_fhir.cli.loading import Loader, world_files
@@ -176,6 +176,9 @@ def init() -> None:
     _trace_migration(settings, before)
     if settings.profile == "development":
         _sandbox(settings)
+    database = open_database(settings)
+    database.sealing.seal_now()
+    database.close()
     click.echo(f"database at version {schema.current(settings.database)}")
 
 

@@ -252,7 +252,7 @@ class Gate:
         return log.rows_of(self.acts, self.context, self.now, observer=self.exchange.services.observer)
 
     def leave_traces(self, tx: Transaction) -> None:
-        """Write the trace, and what must happen together with the acts."""
+        """Write what must happen together with the acts, and the trace at the end of the transaction."""
         observer, request_id = self.exchange.services.observer, self.exchange.request_id
         log.append_many(tx, self.acts, self.context, self.now, observer=observer)
         for record_id, decisions in self.owed.items():
@@ -374,7 +374,7 @@ def trace_stranger(
 def _asking(act: Act, request: Request) -> Act:
     """With what was asked for."""
     kind, asked = request.resource_type, (request.id or "")
-    if kind and (asked or act.action == "E"):
+    if kind and (asked or (act.action == "E" and kind not in ("DocumentReference", "List"))):
         act = replace(act, entities=((kind, asked, None),))
     if request.query or (act.action == "E" and kind):
         act = replace(act, query=raw_request(request))
