@@ -28,6 +28,7 @@ class Act:
     representatives don't see the entry (AR-82, AR-99). `record_id` is empty for what belongs to no record.
 
     `about` is the DocumentReference whose bytes were read. `origin` is where an unauthenticated request came from.
+    `done` names what was done in the words of the rule book (policy/actions.py) when something was written.
     `times` says how many acts like this one it stands for. `kind` is REST, or:
 
     - DECISION: the disclosure of a record was permitted by the consents in `entities` (BALP AuthZconsent);
@@ -51,6 +52,7 @@ class Act:
     cleaned: str | None = None
     origin: str | None = None
     times: int = 1
+    done: tuple[str, ...] = ()
     kind: str = REST
 
     def one_by_one(self) -> Iterator[Act]:

@@ -301,6 +301,7 @@ def _consent(entity: Entity) -> dict[str, Any]:
 
 def _details(act: Act) -> list[dict[str, str]]:
     details = [{"type": "rule", "valueString": rule} for rule in act.rules]
+    details += [{"type": "act", "valueString": done} for done in act.done]
     if act.matrix:
         details.append({"type": "matrix", "valueString": act.matrix})
     if act.reason:

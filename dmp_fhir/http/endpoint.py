@@ -13,8 +13,9 @@ from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 from werkzeug.wrappers import Request as HttpRequest
 
 from dmp_fhir.http.observing import ASKED, REQUEST_ID
-from dmp_fhir.http.rendering import Rendered, render
+from dmp_fhir.http.rendering import Rendered, prefers_english, render
 from dmp_fhir.identity.context import AccessContext
+from dmp_fhir.interactions import access_history
 from dmp_fhir.interactions.addresses import address_of
 from dmp_fhir.interactions.capabilities import capability_statement
 from dmp_fhir.interactions.dispatch import handle, refusal_response
@@ -71,7 +72,9 @@ def answer_format(request: HttpRequest) -> Format:
 
 
 def _require_format(request: HttpRequest, asked: Request) -> None:
-    """406 when the answer can't be given as asked; documents answer in their own type (ITI-68)."""
+    """406 when the answer can't be given as asked; documents answer in their own type (ITI-68), a history as text."""
+    if asked.operation == access_history.OPERATION and access_history.form_of(asked):
+        return
     if asked.id is None or asked.resource_type not in PAYLOADS:
         response_format(request.args.get("_format"), request.headers.get("Accept"))
 
@@ -161,6 +164,8 @@ def _address(request: HttpRequest, path: str) -> Request:
     address = address_of(path)
     if address is None:
         not_found()
+    if address.operation:
+        asked = replace(asked, english=prefers_english(headers.get("Accept-Language", "")))
     return replace(asked, parameters=_pairs(request.query_string), **address._asdict())
 
 

@@ -196,9 +196,11 @@ class Gate:
         about: Entity | None = None,
         cleaned: str | None = None,
         masked: bool = False,
+        done: tuple[Action, ...] = (),
     ) -> None:
         """Note an act to be traced, and what is owed with its decision (duties.py). `masked`: what is read is hidden
-        from other professionals. See audit.acts.Act for the rest."""
+        from other professionals. `done`: what was written, when the decision alone does not say it. See audit.acts.Act
+        for the rest."""
         if decision is not None and record_id and is_owed(decision):
             self.owed.setdefault(record_id, []).append(decision)
         named = (*entities, *((each.resource_type, each.id, each.version) for each in found))
@@ -217,6 +219,7 @@ class Gate:
                 secret=decision is not None and AUDIT_SECRET in decision.obligations,
                 about=about,
                 cleaned=cleaned,
+                done=_written(action, done, decision),
             )
         )
         if decision is not None and record_id and decision.relation in _CHOICES:
@@ -290,6 +293,13 @@ class Writing(Gate):
     def rights_changed(self, record_id: str) -> None:
         """A consent or a person around the patient was written: the next decision looks again."""
         self._standings.pop(record_id, None)
+
+
+def _written(action: str, done: tuple[Action, ...], decision: Decision | None) -> tuple[str, ...]:
+    if action not in ("C", "U", "D"):
+        return ()
+    named = done or ((decision.action,) if decision is not None and decision.action else ())
+    return tuple(each.value for each in named)
 
 
 def reading(exchange: Exchange, work: Callable[[Gate], Response]) -> Response:
