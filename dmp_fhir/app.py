@@ -12,7 +12,7 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
 
-from dmp_fhir.http import fhir
+from dmp_fhir.http import description, fhir
 from dmp_fhir.http.observing import observed
 from dmp_fhir.http.operations import operations_around
 from dmp_fhir.identity import setup
@@ -56,6 +56,7 @@ def create_app(settings: Settings | None = None, clock: Clock = system_clock) ->
     app.url_map.redirect_defaults = False
     services = app.extensions["dmp_fhir"] = build_services(settings, clock)
     fhir.register(app)
+    app.register_blueprint(description.blueprint)
     answering = _in_turn(fhir.reads_around(app.wsgi_app, services), services.database.turns)
     metrics = Metrics(lambda: figures(services.database, services.payloads))
     app.wsgi_app = operations_around(  # type: ignore[method-assign, assignment]
