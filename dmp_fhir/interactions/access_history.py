@@ -135,13 +135,17 @@ def _page(gate: Gate, token: str, record_id: str) -> _Asked:
     state = gate.exchange.services.page_links.open(token, caller=caller_of(gate.context), now_ms=gate.now)
     if state.get("type") != OPERATION or state["record"] != record_id:
         _bad("page", "Ce lien est celui d'une autre recherche.", "This link belongs to another search.")
-    return _Asked(
-        Period(*state["period"]), tuple(state["actors"]), state["count"], tuple(state["after"]), state["total"]
-    )
+    period, after = Period(*state["period"]), (state["after"][0], state["after"][1])
+    return _Asked(period, tuple(state["actors"]), state["size"], after, state["total"])
 
 
 def _next(gate: Gate, record_id: str, asked: _Asked, last: Line, total: int) -> str:
-    state: dict[str, Any] = {"type": OPERATION, "record": record_id, "period": asked.period, "actors": asked.actors}
+    state: dict[str, Any] = {
+        "type": OPERATION,
+        "record": record_id,
+        "period": list(asked.period),
+        "actors": asked.actors,
+    }
     state |= {"size": asked.size, "after": (last.recorded, last.id), "total": total}
     sealed = gate.exchange.services.page_links.seal(state, caller=caller_of(gate.context), now_ms=gate.now)
     return f"{gate.exchange.base_url}/Patient/{record_id}/{OPERATION}?page={sealed}"

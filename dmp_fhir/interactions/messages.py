@@ -13,8 +13,8 @@ class Request:
     """One act asked for: a request, or one entry of a batch or transaction.
 
     `tree` is the parsed resource, when the body is one; `body` and `content_type` are for patches. `parameters` are
-    search parameters in the order sent. Conditions are header values as received, None when absent. `english`: the texts
-    of an operation are wanted in English rather than French.
+    search parameters in the order sent. Conditions are header values as received, None when absent. `english`: texts of
+    an operation are wanted in English.
     """
 
     method: str
