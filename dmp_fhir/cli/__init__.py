@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dmp_fhir.cli.backups import backup, restore, verify_backup
+from dmp_fhir.cli.barometer import barometer
 from dmp_fhir.cli.commands import main
 from dmp_fhir.cli.identifiers import identifier
 from dmp_fhir.cli.operator import jobs, matrix, record, review
@@ -14,6 +15,7 @@ from dmp_fhir.cli.validation import profiles_group, validate
 policy.add_command(matrix)
 COMMANDS = (
     backup,
+    barometer,
     identifier,
     jobs,
     policy,
