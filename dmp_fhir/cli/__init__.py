@@ -12,11 +12,13 @@ from dmp_fhir.cli.policy import policy
 from dmp_fhir.cli.safety import safety
 from dmp_fhir.cli.sandbox import sandbox
 from dmp_fhir.cli.validation import profiles_group, validate
+from dmp_fhir.conformance.cli import conformance
 
 policy.add_command(matrix)
 COMMANDS = (
     backup,
     barometer,
+    conformance,
     identifier,
     jobs,
     policy,
