@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dmp_fhir.cli.audit import audit
 from dmp_fhir.cli.backups import backup, restore, verify_backup
 from dmp_fhir.cli.barometer import barometer
 from dmp_fhir.cli.callers import callers
@@ -16,6 +17,7 @@ from dmp_fhir.conformance.cli import conformance
 
 policy.add_command(matrix)
 COMMANDS = (
+    audit,
     backup,
     barometer,
     conformance,
