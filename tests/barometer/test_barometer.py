@@ -14,6 +14,7 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dmp_fhir.audit.placing import append_rows
 from dmp_fhir.cli import main
 from dmp_fhir.cli.barometer import last_month
 from dmp_fhir.http.barometer import FILE_NAME, html
@@ -43,9 +44,9 @@ def filled(database: Database) -> Database:
         for n in range(30):
             act: dict[str, Any] = {"subtype": "read", "action": "R", "outcome": "0", "recorded": NOVEMBER}
             kind = {"agent_category": "PS" if n < 20 else "PATIENT", "entity_type": "Binary"}
-            tx.insert("audit_event", rows.trace(f"r{n % 6}", f"t{n}") | act | kind)
+            append_rows(tx, [rows.trace(f"r{n % 6}", f"t{n}") | act | kind])
         refused = {"action": "R", "outcome": "4", "recorded": NOVEMBER, "subtype": "read"}
-        tx.insert("audit_event", rows.trace("r19", "refused") | refused)
+        append_rows(tx, [rows.trace("r19", "refused") | refused])
     return database
 
 

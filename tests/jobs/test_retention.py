@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from dmp_fhir import jobs, retention
+from dmp_fhir.audit.placing import append_rows
 from dmp_fhir.notify.sender import FileSender
 from dmp_fhir.policy.settings import DEFAULT_SETTINGS
 from dmp_fhir.registry import lifecycle
@@ -30,7 +31,7 @@ def closed(database: Database, payloads: PayloadStore) -> Database:
     with database.transaction() as tx:
         rows.whole_record(tx, "r")
         rows.whole_document(tx, "r", "d", b"x", payloads.put(b"x"))
-        tx.insert("audit_event", rows.trace("r", "t"))
+        append_rows(tx, [rows.trace("r", "t")])
         tx.execute("UPDATE record SET status = 'closed' WHERE id = 'r'")
         lifecycle.follow_status(tx, "r", "open", "closed", instant(CLOSED))
     return database
