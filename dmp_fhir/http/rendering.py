@@ -73,6 +73,7 @@ def render(
 
 
 def prefers_english(languages: str) -> bool:
+    """Whether a header Accept-Language puts English before French."""
     weights = {"fr": 0.0, "en": 0.0}
     for language, weight in parse_accept_header(languages[:200], LanguageAccept):
         primary = language.partition("-")[0].lower()  # en-GB is English
