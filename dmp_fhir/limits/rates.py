@@ -54,8 +54,8 @@ class Rates:
                 place, arrival = self._slot(name)
                 interval = max(1, round(_SECOND / each.rate))
                 tolerance = interval * (each.burst - 1)
-                # Further ahead than it can be: the clock went back.
-                start = max(now, min(arrival, now + interval * each.burst))
+                # Further ahead than it can be: the clock went back, or the limit was lowered. Counted anew.
+                start = arrival if now < arrival <= now + interval * each.burst else now
                 end = start + interval * (each.cost - 1)
                 if end - now > tolerance:
                     return Exceeded(each, -(-(end - now - tolerance) // _SECOND))

@@ -87,7 +87,7 @@ class LookCounts:
             way = names.index(pair)
             return start + way * _PAIR.size, found[3 * way + 1], found[3 * way + 2]
         seconds = found[1::3]
-        return start + seconds.index(min(seconds)) * _PAIR.size, 0, 0
+        return start + seconds.index(min(seconds)) * _PAIR.size, -HOUR_S, -1
 
     def _account(self, name: int, now_s: int) -> _Account:
         start = HEADER + _ACCOUNTS + name % _ACCOUNT_BUCKETS * _ACCOUNT_WAYS * _ACCOUNT.size
