@@ -22,6 +22,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from dmp_fhir.canonicals import INS_SYSTEMS
 from dmp_fhir.identity import sandbox
+from dmp_fhir.identity.peers import networks
 from dmp_fhir.settings import BadSetting, Settings
 from dmp_fhir.store.database import Database
 from dmp_fhir.store.sqlite import path_of
@@ -34,7 +35,7 @@ _TRUE = frozenset({"1", "true", "yes", "on"})
 _KEY_SUFFIXES = (".key", ".pem", ".jwk.json")
 SHORTEST_KEY = 32
 FEWEST_BYTES = 12
-MOST_RECORDS_PER_HOUR = 5_000
+FEWEST_PREFIX = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +142,30 @@ def _sandbox_key(settings: Settings) -> Mapping[str, Any]:
     return key if isinstance(key, dict) else {}
 
 
+# --- client certificates --------------------------------------------------------------------------------------------
+
+
+def _certificates(place: Place) -> Iterator[str]:
+    settings = place.settings
+    if settings.binds_software and not settings.client_ca:
+        yield (
+            "DMP_FHIR_CLIENT_CA: empty, but tokens of software must come with a client certificate: name the"
+            " authorities of these, or set DMP_FHIR_BOUND_TOKENS=when-bound"
+        )
+    if settings.client_ca and not settings.client_crl:
+        yield "DMP_FHIR_CLIENT_CRL: empty: a revoked certificate would open records; name the authorities' lists"
+    for path in (settings.clients_file, settings.client_ca):
+        if path and Path(path).exists() and Path(path).stat().st_mode & 0o022:
+            yield f"{path} can be changed by other accounts, who could let anybody in: chmod 644"
+    try:
+        wide = any(each.prefixlen < FEWEST_PREFIX for each in networks(settings.proxies))
+    except ValueError as fault:
+        yield f"DMP_FHIR_PROXIES: {fault}: give addresses or networks, with commas between"
+        return
+    if wide:
+        yield "DMP_FHIR_PROXIES: a network this wide lets strangers name a certificate: give the proxies' addresses"
+
+
 # --- files ----------------------------------------------------------------------------------------------------------
 
 
@@ -148,8 +173,12 @@ def _data_folder(place: Place) -> Iterator[str]:
     folder = place.settings.data_folder
     if folder.is_dir() and folder.stat().st_mode & 0o027:
         yield f"DMP_FHIR_DATA: {folder} can be read or changed by other accounts: chmod 700"
-    if kind := _remote_file_system(folder.absolute()):
-        yield f"DMP_FHIR_DATA: {folder} is on a network file system ({kind}): use a local disk"
+    sqlite = place.settings.database.startswith("sqlite:")
+    if sqlite and (kind := _remote_file_system(folder.absolute())):
+        yield f"DMP_FHIR_DATA: {folder} is on a network file system ({kind}), which SQLite cannot use: use a local disk"
+    counters = place.settings.counters_folder
+    if kind := _remote_file_system(counters.absolute()):
+        yield f"DMP_FHIR_LIMITS: {counters} is on a network file system ({kind}): name a folder of a local disk"
 
 
 def _remote_file_system(folder: Path) -> str | None:
@@ -230,8 +259,18 @@ def _lenient(place: Place) -> Iterator[str]:
 
 
 def _ceilings(place: Place) -> Iterator[str]:
-    if place.settings.records_per_hour > MOST_RECORDS_PER_HOUR:
-        yield f"DMP_FHIR_RECORDS_PER_HOUR: over {MOST_RECORDS_PER_HOUR}: no ceiling for a stolen account; lower it"
+    settings = place.settings
+    given = (
+        ("DMP_FHIR_RECORDS_PER_HOUR", settings.records_per_hour, 5_000),
+        ("DMP_FHIR_RECORDS_PER_DAY", settings.records_per_day, 20_000),
+        ("DMP_FHIR_INS_PER_HOUR", settings.ins_per_hour, 50_000),
+        ("DMP_FHIR_CLIENT_RATE", settings.client_rate, 10_000),
+        ("DMP_FHIR_PERSON_RATE", settings.person_rate, 1_000),
+        ("DMP_FHIR_FAILURES_PER_MINUTE", settings.failures_per_minute, 6_000),
+    )
+    for variable, value, most in given:
+        if value > most:
+            yield f"{variable}: over {most}, this stops nobody, not even a stolen account: lower it"
 
 
 # --- process --------------------------------------------------------------------------------------------------------
@@ -264,12 +303,22 @@ def _account(place: Place) -> Iterator[str]:
 AT_EVERY_START = (
     Check("base-url", "an address that is not https, an IP address, a local name", _base_url),
     Check("issuers", "no file of issuers, a bad one, one that others can change, the sandbox's name or key", _issuers),
-    Check("data-folder", "a data folder that other accounts can read, or on a network file system", _data_folder),
+    Check(
+        "certificates",
+        "no authorities or revocation lists of client certificates, files of callers that others can change, proxies"
+        " that are half the network",
+        _certificates,
+    ),
+    Check(
+        "data-folder",
+        "a data folder that other accounts can read; SQLite or counters on a network file system",
+        _data_folder,
+    ),
     Check("keys", "key files that others can read, short keys, keys that are not random", _keys),
     Check("secrets", "secrets in settings that are easy to guess", _secrets),
     Check("database", "a password in `DATABASE_URL`, a remote database without TLS, a file others can read", _database),
     Check("lenient", "lenient searches, no comparison of CDA documents, profile level `mhd`", _lenient),
-    Check("ceilings", "ceilings so high that they stop nobody", _ceilings),
+    Check("ceilings", "ceilings and rates so high that they stop nobody", _ceilings),
     Check(
         "debugging",
         "debug modes of Flask and Python, debug logs, logged TLS keys, certificates not verified",

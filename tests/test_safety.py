@@ -45,7 +45,8 @@ def write_issuers(folder: Path, issuer: Sandbox, **more: Any) -> None:
 
 def settings_in(folder: Path, **change: Any) -> Settings:
     safe = {"profile": "production", "base_url": "https://dmp.hospital.fr/fhir", "data_folder": folder / "data"}
-    return Settings(**safe | {"issuers_file": str(folder / "issuers.json")} | change)
+    safe |= {"issuers_file": str(folder / "issuers.json"), "bound_tokens": "when-bound"}
+    return Settings(**safe | change)
 
 
 def found_in(folder: Path, environment: dict[str, str] | None = None, user: int = 1000, **change: Any) -> list[str]:
@@ -67,10 +68,19 @@ SETTINGS = {
     "test name": ({"base_url": "https://dmp.test/fhir"}, "DMP_FHIR_BASE_URL: 'dmp.test' is a local name"),
     "no issuers": ({"issuers_file": ""}, "DMP_FHIR_ISSUERS: empty"),
     "absent issuers": ({"issuers_file": "/nowhere/issuers.json"}, "DMP_FHIR_ISSUERS: /nowhere/issuers.json: No such"),
+    "software without certificates": ({"bound_tokens": ""}, "DMP_FHIR_CLIENT_CA: empty"),
+    "no revocation": ({"client_ca": "/nowhere/ca.pem"}, "DMP_FHIR_CLIENT_CRL: empty"),
+    "everybody a proxy": ({"proxies": "0.0.0.0/0"}, "DMP_FHIR_PROXIES: a network this wide"),
+    "no address": ({"proxies": "proxy.hospital.fr"}, "DMP_FHIR_PROXIES: 'proxy.hospital.fr'"),
     "lenient search": ({"lenient_search": True}, "DMP_FHIR_LENIENT_SEARCH"),
     "no CDA check": ({"cda_check": "off"}, "DMP_FHIR_CDA_CHECK"),
     "foreign profiles": ({"profile_level": "mhd"}, "DMP_FHIR_PROFILE_LEVEL"),
     "no ceiling": ({"records_per_hour": 1_000_000}, "DMP_FHIR_RECORDS_PER_HOUR"),
+    "no ceiling of the day": ({"records_per_day": 1_000_000}, "DMP_FHIR_RECORDS_PER_DAY"),
+    "walking through INS": ({"ins_per_hour": 1_000_000}, "DMP_FHIR_INS_PER_HOUR"),
+    "no rate of clients": ({"client_rate": 1_000_000}, "DMP_FHIR_CLIENT_RATE"),
+    "no rate of persons": ({"person_rate": 1_000_000}, "DMP_FHIR_PERSON_RATE"),
+    "failing for ever": ({"failures_per_minute": 1_000_000}, "DMP_FHIR_FAILURES_PER_MINUTE"),
     "guessable secret": ({"metrics_secret": "changeme-changeme"}, "DMP_FHIR_METRICS_SECRET"),
     "secret of one letter": ({"metrics_secret": "a" * 40}, "DMP_FHIR_METRICS_SECRET"),
     "debug logs": ({"log_level": "debug"}, "DMP_FHIR_LOG_LEVEL"),
@@ -191,8 +201,9 @@ def test_a_database_file_elsewhere(folder: Path) -> None:
 def test_a_network_file_system(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mounts = f"server:/x {folder}/data nfs4 rw 0 0\n/dev/sda1 / ext4 rw 0 0\n"
     monkeypatch.setattr(Path, "read_text", lambda self, **_: mounts)
-    (found,) = found_in(folder)
-    assert "network file system (nfs4)" in found
+    assert [each.split(":")[0] for each in found_in(folder)] == ["DMP_FHIR_DATA", "DMP_FHIR_LIMITS"]
+    shared = {"database_url": "postgresql:///dmp", "limits_folder": "/var/lib/dmp"}
+    assert found_in(folder, **shared) == []
 
 
 def test_root(folder: Path) -> None:

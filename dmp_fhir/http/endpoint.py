@@ -32,6 +32,8 @@ from dmp_fhir.wire.xml import parse_xml
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 _FORM = "application/x-www-form-urlencoded"
+# Which of the practice situations that Pro Santé Connect vouches for the professional acts in; it can add none.
+SITUATION = "Situation-Exercice"
 
 
 def answer(request: HttpRequest, services: Services, path: str) -> Rendered:
@@ -125,23 +127,26 @@ def _further_requests(asked: Request) -> int:
 
 
 def _identify(request: HttpRequest, services: Services, asked: Request) -> AccessContext:
-    """Who asks; a refused token is traced without an actor (TF-162), and in number when an address sends many
+    """Who asks; whoever can't be told is traced without an actor (TF-162), in number when an address sends many
     (TF-178)."""
-    authorizations = request.headers.getlist("Authorization")
+    headers, peers = request.headers, services.peers
+    authorizations = headers.getlist("Authorization")
+    authorization = ", ".join(authorizations) if authorizations else None
     try:
-        context = services.verifier.verify(", ".join(authorizations) if authorizations else None)
+        certificate = peers.certificate(request.environ)
+        context = services.verifier.verify(authorization, certificate, headers.get(SITUATION))
     except Refused as refused:
         interaction, action = act_of(asked)
         act = Act(
             interaction,
             action,
-            outcome="4",
-            reason=refused.refusal.issues[0].code,
+            outcome="4" if refused.refusal.status < 500 else "8",
+            reason=refused.refusal.reason or refused.refusal.issues[0].code,
             request_id=request_id(request),
             status=refused.refusal.status,
         )
         now_ms = services.clock()
-        if (retry_s := services.failures.keep(act, request.remote_addr or "", now_ms)) is not None:
+        if (retry_s := services.failures.keep(act, peers.origin(request.environ) or "", now_ms)) is not None:
             refuse(
                 429,
                 "throttled",
@@ -152,7 +157,7 @@ def _identify(request: HttpRequest, services: Services, asked: Request) -> Acces
             )
         raise
     services.failures.tell_if_due(services.clock)
-    return replace(context, origin=request.remote_addr)
+    return replace(context, origin=peers.origin(request.environ))
 
 
 def _address(request: HttpRequest, path: str) -> Request:

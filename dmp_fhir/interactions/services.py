@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from dmp_fhir.audit.failures import FailedAuthentications
 from dmp_fhir.audit.keeping import TraceKeeper
 from dmp_fhir.identity.context import AccessContext
+from dmp_fhir.identity.peers import Peers
 from dmp_fhir.identity.tokens import TokenVerifier
 from dmp_fhir.instants import Clock
 from dmp_fhir.interactions.ceilings import Ceilings
@@ -33,6 +34,7 @@ class Services:
     clock: Clock
     policy: PolicySettings = DEFAULT_SETTINGS
     validator: Validator = field(default_factory=active.validator)
+    peers: Peers = field(default_factory=Peers)
     traces: TraceKeeper = field(init=False)
     ceiling: Ceilings = field(init=False)
     rates: RequestRates = field(init=False)
