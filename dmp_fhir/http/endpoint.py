@@ -103,7 +103,7 @@ def _handle(request: HttpRequest, services: Services, path: str) -> Response:
     request.environ[ASKED] = asked
     exchange = Exchange(services, _identify(request, services, asked), asked, request_id(request))
     try:
-        services.rates.admit(exchange.context, exchange.now)
+        services.rates.admit(exchange.context, services.clock)
         if fault:
             raise fault
         if asked.operation != "bundle":
@@ -112,7 +112,7 @@ def _handle(request: HttpRequest, services: Services, path: str) -> Response:
         request.environ[ASKED] = asked = _with_body(request, services, asked)
         exchange = exchange.asking(asked)
         if further := _further_requests(asked):
-            services.rates.admit(exchange.context, exchange.now, further)
+            services.rates.admit(exchange.context, services.clock, further)
     except Refused as refused:
         trace_refusal(exchange, *act_of(asked), refused.refusal)
         raise

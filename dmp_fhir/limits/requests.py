@@ -6,6 +6,7 @@ import threading
 from dataclasses import dataclass
 
 from dmp_fhir.identity.context import AccessContext
+from dmp_fhir.instants import Clock
 from dmp_fhir.limits.rates import Demand, Rates
 from dmp_fhir.outcome import refuse
 from dmp_fhir.policy.relation import PATIENT_SIDE, PROFESSIONALS
@@ -42,7 +43,7 @@ class RequestRates:
                     self._opened = Rates(self._settings.counters_folder / "rates", reserve=reserve)
         return self._opened
 
-    def admit(self, context: AccessContext, now_ms: int, cost: int = 1) -> None:
+    def admit(self, context: AccessContext, clock: Clock, cost: int = 1) -> None:
         """Count `cost` requests of this client and person; 429 `throttled` with Retry-After beyond their rates
         (TF-223). Structures are counted as clients only."""
         demands = []
@@ -52,7 +53,7 @@ class RequestRates:
         if self._person is not None and context.actor_category in _PERSONS:
             person = f"person|{context.actor_category}|{context.actor_id}"
             demands.append(Demand(person, self._person, self._person * BURST_S, cost))
-        exceeded = self._rates.admit(demands, now_ms) if demands else None
+        exceeded = self._rates.admit(demands, clock()) if demands else None
         if exceeded is None:
             return
         software = exceeded.demand.name.startswith("client|")
