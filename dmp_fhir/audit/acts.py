@@ -13,6 +13,7 @@ REST = "rest"
 DECISION = "110113"
 ADMINISTRATION = "administration"
 APPLICATION = "110100"
+ALERT = "alert"
 
 Entity = tuple[str, str, int | None]
 
@@ -32,6 +33,7 @@ class Act:
     `times` says how many acts like this one it stands for. `kind` is REST, or:
 
     - DECISION: the disclosure of a record was permitted by the consents in `entities` (BALP AuthZconsent);
+    - ALERT: a limit was passed; `interaction` names it;
     - ADMINISTRATION: somebody ran a command; `interaction` names it;
     - APPLICATION: the server started or stopped (`interaction`: start or stop).
     """

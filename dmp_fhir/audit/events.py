@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import Any
 
 from dmp_fhir.audit import codes
-from dmp_fhir.audit.acts import ADMINISTRATION, APPLICATION, DECISION, SUCCESS, Act, Entity
+from dmp_fhir.audit.acts import ADMINISTRATION, ALERT, APPLICATION, DECISION, REST, SUCCESS, Act, Entity
 from dmp_fhir.canonicals import HIDE_REPRESENTATIVES, IDNPS, IDNST, PROJECT, TRE_A07, TRE_G15, TRE_R38
 from dmp_fhir.identity.context import AccessContext
 from dmp_fhir.instants import instant_text
@@ -100,6 +100,8 @@ def _profiles(kind: str, pattern: str, failed: bool, patient: bool, bearer: bool
         return [codes.PROFILE_ADMINISTRATION]
     if kind == APPLICATION:
         return [codes.PROFILE_APPLICATION]
+    if kind == ALERT:
+        return [codes.PROFILE_EVENT]
     if failed:
         return [*token, codes.PROFILE_REFUSAL]
     if pattern in _BALP:
@@ -117,6 +119,8 @@ def _type(act: Act) -> tuple[dict[str, str], list[dict[str, str]]]:
         ]
     if act.kind == APPLICATION:
         return codes.TYPE_APPLICATION, [codes.STARTED if act.interaction == "start" else codes.STOPPED]
+    if act.kind == ALERT:
+        return codes.TYPE_ALERT, [{"system": codes.ADMINISTRATION_SYSTEM, "code": act.interaction}]
     return codes.TYPE_REST, [{"system": codes.RESTFUL, "code": act.interaction}]
 
 
@@ -150,7 +154,7 @@ def _client(act: Act, context: AccessContext | None) -> dict[str, Any]:
     else:
         kind = codes.DESTINATION if act.action == "R" else codes.SOURCE
     agent: dict[str, Any] = {
-        "type": kind if act.kind in (DECISION, "rest") else codes.LAUNCHER,
+        "type": kind if act.kind in (DECISION, REST, ALERT) else codes.LAUNCHER,
         "who": _software(context),
         "requestor": False,
     }
@@ -182,7 +186,7 @@ def _server_agent(kind: str, action: str, observer: Observer) -> dict[str, Any]:
         return {"type": codes.AUTHORIZER, "who": _who(observer), "requestor": False}
     role = codes.CUSTODIAN if action == "D" else codes.SOURCE if action == "R" else codes.DESTINATION
     return {
-        "type": role if kind == "rest" else codes.APPLICATION_AGENT,
+        "type": role if kind in (REST, ALERT) else codes.APPLICATION_AGENT,
         "who": _who(observer),
         "requestor": False,
         "network": {"address": observer.address, "type": "5"},

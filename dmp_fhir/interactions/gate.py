@@ -14,9 +14,10 @@ from typing import Any, TypeVar
 
 from dmp_fhir.audit import log
 from dmp_fhir.audit.acts import DECISION, MINOR_FAILURE, SERIOUS_FAILURE, Act, Entity
+from dmp_fhir.audit.alerts import raise_with_trace
 from dmp_fhir.interactions.duties import carry_out, is_done, is_owed
 from dmp_fhir.interactions.messages import Request, Response
-from dmp_fhir.interactions.services import Exchange, Services
+from dmp_fhir.interactions.services import Exchange
 from dmp_fhir.outcome import Refusal, not_found
 from dmp_fhir.policy.actions import Action
 from dmp_fhir.policy.engine import Decision, decide
@@ -341,7 +342,16 @@ def trace_refusal(exchange: Exchange, interaction: str, action: str, refusal: Re
         status=refusal.status,
         matrix=exchange.services.policy.matrix.version if refusal.rules else None,
     )
-    _keep(exchange, _asking(act, exchange.request))
+    act = _asking(act, exchange.request)
+    if refusal.alert is None:
+        _keep(exchange, act)
+        return
+    services, now = exchange.services, exchange.now
+    try:
+        raise_with_trace(services.database, refusal.alert, exchange.context, now, with_act=act)
+    except StoreUnavailable:
+        services.ceiling.alert_failed(exchange.context, refusal.alert, now)
+        raise
 
 
 def trace_fault(exchange: Exchange, interaction: str, action: str) -> None:
@@ -357,17 +367,8 @@ def trace_fault(exchange: Exchange, interaction: str, action: str) -> None:
     _keep(exchange, _asking(act, exchange.request))
 
 
-def trace_stranger(
-    services: Services,
-    request: Request,
-    interaction: str,
-    action: str,
-    refusal: Refusal,
-    *,
-    request_id: str,
-    origin: str,
-) -> None:
-    """A request without a valid token: what was asked, from where, and what was wrong with the token (TF-162)."""
+def stranger(request: Request, interaction: str, action: str, refusal: Refusal, request_id: str) -> Act:
+    """A request without a valid token: what was asked, and what was wrong with the token (TF-162)."""
     act = Act(
         interaction=interaction,
         action=action,
@@ -376,9 +377,8 @@ def trace_stranger(
         rules=refusal.rules,
         request_id=request_id,
         status=refusal.status,
-        origin=origin,
     )
-    services.traces.keep(log.rows_of([_asking(act, request)], None, services.clock(), observer=services.observer))
+    return _asking(act, request)
 
 
 def _asking(act: Act, request: Request) -> Act:
