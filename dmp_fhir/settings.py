@@ -166,6 +166,9 @@ class Settings:
         "Networks that may read `/metrics` when they ask directly, not through a proxy (`127.0.0.0/8,10.1.0.0/16`)",
         "",
     )
+    public_barometer: bool = _setting(
+        "DMP_FHIR_PUBLIC_BAROMETER", "Show the page `/barometer` to anybody; else to whom `/metrics` is shown", False
+    )
     max_body: int = _setting("DMP_FHIR_MAX_BODY", "Largest request body in general", 1_000_000)
     max_submission: int = _setting("DMP_FHIR_MAX_SUBMISSION", "Largest ITI-65 or ITI-105 request body", 150_000_000)
     max_document: int = _setting("DMP_FHIR_MAX_DOCUMENT", "Largest document", 100_000_000)

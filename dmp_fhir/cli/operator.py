@@ -123,7 +123,8 @@ def review(grant_id: str | None, finding: str | None, account: str | None, hours
 
 @click.group()
 def record() -> None:
-    """Suspend or resume a record, or note that its holder asked for its erasure. INS is system|number."""
+    """Suspend or resume a record, hold it for justice, or note that its holder asked for its erasure. INS is
+    system|number."""
 
 
 @record.command()
@@ -156,7 +157,28 @@ def erase(ins: str) -> None:
     _change(ins, "closed", "AR-10", "EFFACEMENT_DEMANDE", lifecycle.ask_erasure)
 
 
-def _change(ins: str, expected: str, rule: str, reason: str, work: Callable[[Transaction, str, int], None]) -> None:
+@record.command()
+@click.argument("ins")
+def hold(ins: str) -> None:
+    """Keep a record from erasure, whatever its age, for a court, an inquiry or a claim (TF-245)."""
+    _change(ins, None, "AR-10", "CONSERVATION_IMPOSEE", lambda tx, record_id, now: _held(tx, record_id, now))
+
+
+@record.command()
+@click.argument("ins")
+def release(ins: str) -> None:
+    """End what `hold` began: the record is erased when its time is over."""
+    _change(ins, None, "AR-10", "FIN_DE_CONSERVATION_IMPOSEE", lambda tx, record_id, now: _held(tx, record_id, None))
+
+
+def _held(tx: Transaction, record_id: str, instant: int | None) -> None:
+    if not lifecycle.hold(tx, record_id, instant):
+        raise click.ClickException("the record is not held" if instant is None else "the record is held already")
+
+
+def _change(
+    ins: str, expected: str | None, rule: str, reason: str, work: Callable[[Transaction, str, int], None]
+) -> None:
     person = parse_person_id(ins)
     if person is None:
         raise click.UsageError("INS is written system|number, for example urn:oid:1.2.250.1.213.1.4.8|…")
@@ -167,7 +189,7 @@ def _change(ins: str, expected: str, rule: str, reason: str, work: Callable[[Tra
         if record_id is None:
             return "there is no record of this INS"
         clock = lock_record(tx, record_id)
-        if clock.status != expected:
+        if expected is not None and clock.status != expected:
             return f"the record is {clock.status}, not {expected}"
         work(tx, record_id, clock.tick(now))
         entities = (("Patient", record_id, None),)

@@ -332,6 +332,8 @@ record_state = Table(
     _instant("suspended", nullable=True),
     _instant("erasure_asked", nullable=True),
     _instant("erased", nullable=True),
+    # Since when the record is under a legal hold: it is not erased meanwhile.
+    _instant("held", nullable=True),
     sqlite_with_rowid=False,
 )
 
