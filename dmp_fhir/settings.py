@@ -155,6 +155,11 @@ class Settings:
         "DMP_FHIR_LOG_LEVEL", "`debug`, `info` (each request), `warning`, `error` or `critical`", "info"
     )
     log_form: str = _setting("DMP_FHIR_LOG_FORM", "`json`, one object a line, or `text` for a terminal", "json")
+    drain_seconds: int = _setting(
+        "DMP_FHIR_DRAIN_SECONDS",
+        "How long a server that was told to stop still answers with `/health/ready` at 503, for its balancer",
+        0,
+    )
     metrics_secret: str = _setting(
         "DMP_FHIR_METRICS_SECRET",
         "Bearer secret that opens `/metrics`, 16 characters or more; without it and without networks, 404",
@@ -195,7 +200,7 @@ class Settings:
         if self.clock_leeway > 60:
             raise BadSetting("DMP_FHIR_CLOCK_LEEWAY: 60 seconds at most")
         for name in _WHOLE_NUMBERS:
-            if getattr(self, name) < (0 if name == "crl_grace" else 1):
+            if getattr(self, name) < (0 if name in ("crl_grace", "drain_seconds") else 1):
                 raise BadSetting(f"{_variable(name)}: must be at least 1")
         if self.database_url and not re.match(r"(sqlite:///|postgres(ql)?://)", self.database_url):
             raise BadSetting("DATABASE_URL: must start with sqlite:/// or postgresql://")
