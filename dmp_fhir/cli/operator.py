@@ -15,6 +15,7 @@ from dmp_fhir import jobs as scheduled
 from dmp_fhir.app import open_database, policy_settings
 from dmp_fhir.audit import log
 from dmp_fhir.audit.acts import Act
+from dmp_fhir.cli import alerts
 from dmp_fhir.identity.context import AccessContext
 from dmp_fhir.identity.identifiers import parse_person_id
 from dmp_fhir.instants import instant_text, system_clock
@@ -75,11 +76,12 @@ def run() -> None:
 
 @click.command()
 @click.argument("grant_id", required=False)
-@click.option("--finding", default=None, help="What the review found; closes the access GRANT_ID.")
+@click.option("--finding", default=None, help="What the review found; closes the access or alert.")
 @click.option("--account", default=None, help="List the records that this account touched (national identifier).")
 @click.option("--hours", default=24, show_default=True, type=click.IntRange(1), help="How far back, with --account.")
 def review(grant_id: str | None, finding: str | None, account: str | None, hours: int) -> None:
-    """List the break-glass accesses that wait for the privacy officer; with GRANT_ID and --finding, close one (AR-51).
+    """List the break-glass accesses and the security alerts that wait for the privacy officer; with GRANT_ID, or the
+    number of an alert, and --finding, close one (AR-51).
     With --account, the records that an account touched lately, for instance one that reached its ceiling.
 
     The lists name who, where, when and why; nothing of what a record holds."""
@@ -100,10 +102,17 @@ def review(grant_id: str | None, finding: str | None, account: str | None, hours
                 f"  {each.structure or '-'}  {each.purpose}  {each.motive}"
             )
         click.echo(f"{len(waiting)} to review")
+        alerts.list_alerts(database)
         return
     if not (finding or "").strip():
         raise click.UsageError("say what the review found: --finding TEXT")
     operator, now = _operator(), system_clock()
+
+    if grant_id.isdecimal():
+        if not alerts.close(database, int(grant_id), operator, (finding or "").strip(), now):
+            raise click.ClickException(f"alert {grant_id} is not in the queue")
+        click.echo("reviewed")
+        return
 
     def close(tx: Transaction) -> bool:
         record_id = close_review(tx, grant_id, operator.actor_id, (finding or "").strip(), now)

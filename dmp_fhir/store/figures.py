@@ -14,6 +14,7 @@ _COUNTS = {
     "documents": "SELECT COUNT(*) FROM document",
     "audit_entries": "SELECT size FROM audit_tree",
     "audit_unsealed": "SELECT t.size - COALESCE((SELECT MAX(h.size) FROM audit_head h), 0) FROM audit_tree t",
+    "alerts_waiting": "SELECT COUNT(*) FROM security_alert WHERE reviewed IS NULL",
     "outbox_waiting": "SELECT COUNT(*) FROM notification WHERE sent IS NULL",
 }
 _SIZE = {
