@@ -15,7 +15,7 @@ from urllib.parse import quote, urlsplit
 
 import requests
 
-from dmp_fhir.conformance.checks import Answers, judge
+from dmp_fhir.conformance.checks import Answers, Finding, judge
 from dmp_fhir.conformance.client import FHIR_JSON, FHIR_XML, Exchange, send
 from dmp_fhir.conformance.config import Config
 from dmp_fhir.conformance.paths import evaluate, text_of
@@ -325,7 +325,10 @@ class _Performer:
             found = evaluate(self.scope.fill(where), answer.tree or {})
             value = found[0] if found else None
         if value in (None, ""):
-            return  # whoever uses it is told that it means nothing
+            self.steps[-1].findings.append(
+                Finding(False, f"La réponse ne donne pas {where}", f"The answer does not give {where}")
+            )
+            return
         self.scope.put(name, value)
 
     def _judge(self, step: Step) -> None:
