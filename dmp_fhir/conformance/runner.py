@@ -347,14 +347,15 @@ class _Performer:
         author = str(self.scope.fill(said.get("author", persona)))
         scope = self._for(author, str(self.scope.fill(said.get("patient", "main")))).local(**{"@": name})
         self.scope.names.add(name)
-        simple = said.get("by") == "iti-105"
+        simple = self.scope.fill(said.get("by", self.config.feeding)) == "iti-105"
         kind = str(said.get("template", "simple" if simple else "lot"))
         tree = scope.fill({"$template": kind})
         document = tree if simple else tree["entry"][1]["resource"]
         for path, value in scope.fill(said.get("change", {})).items():
             change(document, path, value)
         for path, value in scope.fill(said.get("change_lot", {})).items():
-            change(tree, path, value)
+            if not simple:  # what concerns the lot has no place in a simplified publish
+                change(tree, path, value)
         media = _MEDIA[self.form]
         url = self.config.base_url + ("/DocumentReference" if simple else "")
         answer = self.exchange("POST", url, {"Accept": media, "Content-Type": media}, self._written(tree), persona)
