@@ -25,6 +25,7 @@ _ALWAYS = (
     ("Referrer-Policy", "no-referrer"),
     ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'; sandbox"),
 )
+_HTTPS_FOR_GOOD = ("Strict-Transport-Security", "max-age=31536000")  # RFC 6797, TF-074
 # attachment.url is stored relative to the base, and leaves absolute as MHD wants (ITI-67).
 _PAYLOAD_ADDRESS = re.compile(rb'"url":"((?:Binary|Bundle)/[A-Za-z0-9.-]{1,64}")')
 _OWN_LIMITS = Limits(body=1 << 31, resource=1 << 31)
@@ -51,10 +52,12 @@ def render(
 ) -> Rendered:
     """`languages` is the header Accept-Language: remarks and refusals are in French unless English is preferred."""
     tree = response.tree
-    if languages and tree is not None and tree["resourceType"] == "OperationOutcome" and _prefers_english(languages):
+    if languages and tree is not None and tree["resourceType"] == "OperationOutcome" and prefers_english(languages):
         response = replace(response, tree=in_english(tree))
     body, content_type = _body(response, form, settings)
     headers = [*_ALWAYS, ("X-Request-Id", request_id), *response.headers]
+    if settings.base_url.startswith("https:"):
+        headers.append(_HTTPS_FOR_GOOD)
     if content_type:
         headers.append(("Content-Type", content_type))
     if response.content is not None:
@@ -69,7 +72,8 @@ def render(
     return Rendered(response.status, headers, body)
 
 
-def _prefers_english(languages: str) -> bool:
+def prefers_english(languages: str) -> bool:
+    """Whether a header Accept-Language puts English before French."""
     weights = {"fr": 0.0, "en": 0.0}
     for language, weight in parse_accept_header(languages[:200], LanguageAccept):
         primary = language.partition("-")[0].lower()  # en-GB is English

@@ -300,6 +300,24 @@ Index(
     postgresql_where=and_(emergency_grant.c.review, emergency_grant.c.reviewed.is_(None)),
 )
 
+# What the operator and the privacy officer must look into (TF-056, TF-178). Logs name it by its number; the account is
+# here, and in the trace.
+security_alert = Table(
+    "security_alert",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("kind", String(24), nullable=False),
+    Column("agent_category", String(16), nullable=False),
+    Column("agent_id", String(64), nullable=False),
+    _text("agent_name"),
+    Column("most", Integer, nullable=False),
+    _instant("raised"),
+    _instant("reviewed", nullable=True),
+    _text("reviewer", nullable=True),
+    _text("finding", nullable=True),
+    sqlite_with_rowid=False,
+)
+
 # Messages to send (notify/): written with the act they tell about. `topic` makes one message of what must be told once.
 notification = _owned_by_record(
     "notification",
@@ -332,6 +350,8 @@ record_state = Table(
     _instant("suspended", nullable=True),
     _instant("erasure_asked", nullable=True),
     _instant("erased", nullable=True),
+    # Since when the record is under a legal hold: it is not erased meanwhile.
+    _instant("held", nullable=True),
     sqlite_with_rowid=False,
 )
 
@@ -439,8 +459,50 @@ audit_event = _owned_by_record(
     Column("entity_id", String(64), nullable=False),
     _flag("secret"),
     Column("body", LargeBinary, nullable=False),
+    # The place of the entry in the log and in its record, and what proves it (audit/entries.py). `digest` is the
+    # SHA-256 of the plain JSON; `marks` tells which column was touched, `leaf` is the hash in the tree.
+    Column("position", BigInteger, nullable=False),
+    Column("sequence", BigInteger, nullable=False),
+    Column("nonce", LargeBinary, nullable=False),
+    Column("digest", LargeBinary, nullable=False),
+    Column("marks", LargeBinary, nullable=False),
+    Column("leaf", LargeBinary, nullable=False),
 )
+Index("audit_event_by_position", audit_event.c.position, unique=True)
+Index("audit_event_by_sequence", audit_event.c.record_id, audit_event.c.sequence, unique=True)
 Index("audit_event_by_agent", audit_event.c.record_id, audit_event.c.agent_id, audit_event.c.recorded)
+
+# The tree over all entries (RFC 9162): one row, locked by whoever appends; `frontier` is the hashes of its complete
+# subtrees.
+audit_tree = Table(
+    "audit_tree",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("size", BigInteger, nullable=False),
+    Column("frontier", LargeBinary, nullable=False),
+    CheckConstraint("id = 1", name="audit_tree_is_one"),
+)
+# 256 hashes of the level below and the node above them, written when the last one comes: proofs read a few of these.
+# `number` counts the tiles of a level from 0; level 0 holds leaves.
+audit_tile = Table(
+    "audit_tile",
+    metadata,
+    Column("level", Integer, nullable=False),
+    Column("number", BigInteger, nullable=False),
+    Column("root", LargeBinary, nullable=False),
+    Column("hashes", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("level", "number"),
+)
+# Signed tree heads, also kept outside the database (audit/heads.py).
+audit_head = Table(
+    "audit_head",
+    metadata,
+    Column("size", BigInteger, primary_key=True, autoincrement=False),
+    Column("root", LargeBinary, nullable=False),
+    _instant("time"),
+    Column("key_id", String(64), nullable=False),
+    Column("signature", LargeBinary, nullable=False),
+)
 
 # Text is compared and ordered byte by byte on both databases, whatever the locale of the PostgreSQL server.
 for _table in metadata.tables.values():
