@@ -39,10 +39,12 @@ class Request:
 @dataclass(slots=True)
 class Response:
     """An answer. At most one of `json` (resource bytes as stored), `tree` (a resource) and `content` (a document in
-    its own type) is set. `last_modified` is in milliseconds."""
+    its own type) is set; `english` is `json` with its remarks in English, when it has any. `last_modified` is in
+    milliseconds."""
 
     status: int
     json: bytes | None = None
+    english: bytes | None = None
     tree: Tree | None = None
     content: bytes | None = None
     content_type: str | None = None
