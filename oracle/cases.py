@@ -113,7 +113,7 @@ def _words() -> Iterator[Case]:
         yield Case(f"words/document with {name}", document)
         if resources == [sheet]:
             document["entry"][-1]["fullUrl"] = "http://example.org/fhir/Binary/c"
-            named = document | {"link": [{"relation": "stylesheet", "url": "http://example.org/fhir/Binary/c"}]}
+            named = document | {"link": [{"relation": "stylesheet", "url": "Binary/c"}]}
             yield Case(f"words/document with {name} that it names", named)
     label = {"system": "http://terminology.hl7.org/CodeSystem/v3-Confidentiality", "code": "N"}
     yield Case("words/a label twice", patient | {"meta": {"security": [label, label | {"display": "normal"}]}})

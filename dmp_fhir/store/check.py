@@ -135,7 +135,7 @@ def _rows(reader: Reader) -> Iterator[str]:
 
 
 def _bodies(reader: Reader) -> Iterator[str]:
-    for row in _in_batches(reader, "resource_version", _VERSION_KEY, ("body",)):
+    for row in in_batches(reader, "resource_version", _VERSION_KEY, ("body",)):
         record_id, resource_type, resource_id, version, body = row
         try:
             unpack(body)
@@ -145,7 +145,7 @@ def _bodies(reader: Reader) -> Iterator[str]:
 
 def _payloads(reader: Reader, payloads: PayloadStore) -> Iterator[str]:
     latest: tuple[bytes, int | str] = (b"", 0)
-    for digest, _, resource_id, size, resource_type in _in_batches(
+    for digest, _, resource_id, size, resource_type in in_batches(
         reader, "payload", ("sha256", "record_id", "id"), ("size", "resource_type")
     ):
         if digest != latest[0]:
@@ -165,7 +165,7 @@ def _state(payloads: PayloadStore, digest: bytes) -> int | str:
         return str(error)
 
 
-def _in_batches(reader: Reader, table: str, key: tuple[str, ...], more: tuple[str, ...]) -> Iterator[tuple[Any, ...]]:
+def in_batches(reader: Reader, table: str, key: tuple[str, ...], more: tuple[str, ...]) -> Iterator[tuple[Any, ...]]:
     """All rows of a table in the order of its key, a few hundred in memory at a time."""
     columns, order = ", ".join(key + more), ", ".join(key)
     after = ", ".join(f":{name}" for name in key)
