@@ -16,6 +16,7 @@ from dmp_fhir.profiles.rules import ProfileError
 
 Tree = dict[str, Any]
 Codes = dict[str, dict[str, str]]
+_MOST_SYSTEMS = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,14 +68,16 @@ class Terminology:
         self._sets = {each["url"]: each for each in value_sets}
         self._systems = {each["url"]: each for each in code_systems}
         self._known: dict[str, Codeset] = {}
-        self._whole: dict[str, System] = {}
+        self._whole: dict[str, System | None] = {}
 
     def system(self, url: str) -> System | None:
         """A code system that is here as a whole; None for one that is not here, or in part: a code may then be right
         that isn't here."""
-        found = self._whole.get(url)
-        if found is None and (found := self._system(url)) is not None:
-            self._whole[url] = found
+        if url in self._whole:
+            return self._whole[url]
+        if len(self._whole) >= _MOST_SYSTEMS:  # strangers may name any
+            self._whole.clear()
+        found = self._whole[url] = self._system(url)
         return found
 
     def _system(self, url: str) -> System | None:

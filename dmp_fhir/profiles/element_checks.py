@@ -144,18 +144,17 @@ def _outside(visit: Visit, rule: Rule, codes: Codeset, value: Any, display: Any,
 def target_check(rule: Rule, plans: Mapping[str, Sequence[Any]]) -> Check:
     """The types of resources a reference may lead to, and for each the profiles that one at hand (contained, or in the
     bundle) follows one of; any when none is given."""
+    known = {kind: " ".join(plan.url for plan in some) for kind, some in plans.items()}
 
     def run(visit: Visit, value: Any, way: Way) -> None:
-        if type(value) is not dict:
-            return
-        kind = visit.target_type(value)
+        kind = visit.target_type(value) if type(value) is dict else None
         if kind is None:
             return
         wanted = plans.get(kind)
         if wanted is None:
             visit.fault(rule, way, f"Trouvé : {kind}.", f"Found: {kind}.")
         elif wanted:
-            visit.lead(wanted, value.get("reference"))
+            visit.lead(wanted, known[kind], value.get("reference"))
 
     return run
 

@@ -26,16 +26,9 @@ class Fault:
     en: str
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
-    """A resource that a reference leads to, and the profiles of which it follows one
-    (https://hl7.org/fhir/R4/elementdefinition-definitions.html#ElementDefinition.type.targetProfile)."""
-
-    plans: Sequence[Any]
-    resource: Tree
-    way: Way
-    root: Tree
-    root_way: Way
+# A resource that a reference leads to, the way to it, the profiles of which it follows one and the text they are known
+# by (https://hl7.org/fhir/R4/elementdefinition-definitions.html#ElementDefinition.type.targetProfile), what contains it.
+Target = tuple[Tree, Way, Sequence[Any], str, Tree, Way]
 
 
 @dataclass(slots=True)
@@ -78,27 +71,31 @@ class Visit:
     def errors(self) -> int:
         return sum(fault.severity == "error" for fault in self.faults)
 
-    def settle(self) -> None:
-        """Check the resources that references have led to: at the end, since most are checked for another reason."""
-        while self.targets:
-            target = self.targets.pop()
-            key = " ".join(plan.url for plan in target.plans)
-            if (id(target.resource), key) in self.done:
-                continue
-            self.done.add((id(target.resource), key))
-            trial = self.trial()
-            trial.resource, trial.root, trial.root_way = target.resource, target.root, target.root_way
-            best_of(target.plans, trial, target.resource, target.way)
-            self.adopt(trial, self.most)
-
-    def lead(self, plans: Sequence[Any], reference: Any) -> None:
+    def lead(self, plans: Sequence[Any], known: str, reference: Any) -> None:
         """A reference leads to a resource that follows one of these profiles, when the resource is at hand."""
         found = self.locate(reference) if type(reference) is str else None
-        if found is not None:
-            resource, way = found
-            contained = reference[:1] == "#"
-            root, root_way = (self.root, self.root_way) if contained else found
-            self.targets.append(Target(plans, resource, way, root, root_way))
+        if found is None or (id(found[0]), known) in self.done:
+            return
+        resource, way = found
+        if reference[0] == "#":
+            self.targets.append((resource, way, plans, known, self.root, self.root_way))
+        else:
+            self.targets.append((resource, way, plans, known, resource, way))
+
+    def settle(self) -> None:
+        """Check the resources that references have led to: at the end, since most are checked for another reason."""
+        outer = self.resource, self.root, self.root_way
+        while self.targets:
+            resource, way, plans, known, root, root_way = self.targets.pop()
+            if (id(resource), known) in self.done:
+                continue
+            self.done.add((id(resource), known))
+            self.resource, self.root, self.root_way = resource, root, root_way
+            told = len(self.faults)
+            best_of(plans, self, resource, way)
+            if self.most != "error":
+                self.faults[told:] = [_softer(fault, self.most) for fault in self.faults[told:]]
+        self.resource, self.root, self.root_way = outer
 
     def locate(self, reference: str) -> tuple[Tree, Way] | None:
         """The resource a reference names, contained or in the same bundle, and the way to it; None when it is
