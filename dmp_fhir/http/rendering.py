@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
 
 from werkzeug.datastructures import LanguageAccept
 from werkzeug.http import parse_accept_header
@@ -12,7 +11,6 @@ from werkzeug.wrappers import Response as HttpResponse
 
 from dmp_fhir.instants import http_date
 from dmp_fhir.interactions.messages import Response
-from dmp_fhir.outcome import in_english
 from dmp_fhir.settings import Settings
 from dmp_fhir.wire.json import dump_json, parse_json
 from dmp_fhir.wire.limits import Limits
@@ -52,7 +50,7 @@ def render(
 ) -> Rendered:
     """`languages` is the header Accept-Language: remarks and refusals are in French unless English is preferred."""
     if languages and _prefers_english(languages):
-        response = _english(response)
+        response = response.in_english()
     body, content_type = _body(response, form, settings)
     headers = [*_ALWAYS, ("X-Request-Id", request_id), *response.headers]
     if content_type:
@@ -76,27 +74,6 @@ def _prefers_english(languages: str) -> bool:
         if primary in weights:
             weights[primary] = max(weights[primary], weight)
     return weights["en"] > weights["fr"]
-
-
-def _english(response: Response) -> Response:
-    """The outcome of an answer in English, or those of a transaction's entries, or the one beside what was found."""
-    if response.english is not None:
-        return replace(response, json=response.english)
-    tree = response.tree
-    if tree is None:
-        return response
-    if tree["resourceType"] == "OperationOutcome":
-        return replace(response, tree=in_english(tree))
-    if tree["resourceType"] == "Bundle" and any(
-        "outcome" in each.get("response", ()) for each in tree.get("entry", ())
-    ):
-        return replace(response, tree=tree | {"entry": [_english_entry(each) for each in tree["entry"]]})
-    return response
-
-
-def _english_entry(entry: dict[str, Any]) -> dict[str, Any]:
-    said = entry.get("response", {})
-    return entry | {"response": said | {"outcome": in_english(said["outcome"])}} if "outcome" in said else entry
 
 
 def _body(response: Response, form: Format, settings: Settings) -> tuple[bytes, str | None]:

@@ -72,8 +72,9 @@ def search(gate: Gate) -> Response:
         return Response(200, json=_bundle(gate, query, page))
     outcome = operation_outcome(remarks)
     body = _bundle(gate, query, page, outcome)
-    english = body.replace(orjson.dumps(outcome), orjson.dumps(in_english(outcome)))
-    return Response(200, json=body, english=english)
+    return Response(
+        200, json=body, english=lambda: body.replace(orjson.dumps(outcome), orjson.dumps(in_english(outcome)))
+    )
 
 
 def _parameters(gate: Gate, resource_type: str) -> tuple[list[tuple[str, str]], Cursor | None]:

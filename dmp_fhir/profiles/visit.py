@@ -26,8 +26,9 @@ class Fault:
     en: str
 
 
-# A resource that a reference leads to, the way to it, the profiles of which it follows one and the text they are known
-# by (https://hl7.org/fhir/R4/elementdefinition-definitions.html#ElementDefinition.type.targetProfile), what contains it.
+# A resource that a reference leads to, the way to it, the profiles of which it follows one, the text they are known by,
+# what contains it and the way to that.
+# https://hl7.org/fhir/R4/elementdefinition-definitions.html#ElementDefinition.type.targetProfile
 Target = tuple[Tree, Way, Sequence[Any], str, Tree, Way]
 
 
