@@ -152,3 +152,11 @@ def test_dates_as_vague_as_the_year_are_in_order() -> None:
 def test_a_document_that_appends_and_signs_may_say_both() -> None:
     tree = samples.comprehensive() | {"relatesTo": [REPLACES | {"code": code} for code in ("appends", "signs")]}
     assert document_issues(tree, "released", "DocumentReference") == []
+
+
+def test_a_class_that_does_not_exist_is_told_once() -> None:
+    tree = samples.comprehensive() | {"category": [samples.concept(CLASS, "41")]}
+    issues = [each for each in check(active.validator(), tree, "released") if "category" in str(each.expression)]
+    assert [(each.severity, each.expression) for each in issues] == [
+        ("error", "DocumentReference.category[0].coding[0].code")
+    ]

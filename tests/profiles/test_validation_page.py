@@ -35,7 +35,7 @@ def test_every_rule_id_of_the_registry_stands_in_it() -> None:
 def test_every_rule_that_r4_gives_in_words_stands_in_it() -> None:
     page = (ROOT / "docs" / "validation.md").read_text("utf-8")
     source = (ROOT / "dmp_fhir" / "profiles" / "base_rules.py").read_text("utf-8")
-    rules = set(re.findall(r'fault\("(FHIR R4 [^"]+)"', source))
+    rules = set(re.findall(r'fault\(\s*"(FHIR R4 [^"]+)"', source))
     assert len(rules) > 3
     for rule in rules:
         assert re.search(rf"\| {re.escape(rule)} \| \w+ \| \S.+ \| \S.+ \| \[.+\]\(https://hl7.org/fhir/R4/", page), (
