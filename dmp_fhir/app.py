@@ -12,6 +12,8 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
 
+from dmp_fhir.audit import heads
+from dmp_fhir.audit.sealer import Sealer
 from dmp_fhir.http import description, fhir
 from dmp_fhir.http.observing import observed
 from dmp_fhir.http.operations import operations_around
@@ -66,9 +68,12 @@ def create_app(settings: Settings | None = None, clock: Clock = system_clock) ->
 
 
 def create_worker() -> Flask:
-    """The application of one process of `dmp-fhir serve`."""
+    """The application of one process of `dmp-fhir serve`, with what works beside its requests."""
     logs.catch_the_uncaught()
-    return create_app()
+    app = create_app()
+    services: Services = app.extensions["dmp_fhir"]
+    Sealer(services.database, services.clock).start()
+    return app
 
 
 def _in_turn(application: WSGIApplication, turns: Turns) -> WSGIApplication:
@@ -84,7 +89,7 @@ def _in_turn(application: WSGIApplication, turns: Turns) -> WSGIApplication:
 def build_services(settings: Settings, clock: Clock = system_clock) -> Services:
     if not schema.is_current(settings.database):
         raise BadSetting("DATABASE_URL: the database is not migrated to this version; run `dmp-fhir init`")
-    database = Database.open(settings.database)
+    database = open_database(settings, clock)
     return Services(
         settings=settings,
         database=database,
@@ -96,6 +101,11 @@ def build_services(settings: Settings, clock: Clock = system_clock) -> Services:
         validator=profiles_in_force(settings),
         peers=setup.peers(settings, clock),
     )
+
+
+def open_database(settings: Settings, clock: Clock = system_clock) -> Database:
+    """The database, with the key that signs the heads of the trace."""
+    return heads.attach(Database.open(settings.database), settings.key_folder, settings.heads_folder, clock)
 
 
 def profiles_in_force(settings: Settings) -> Validator:

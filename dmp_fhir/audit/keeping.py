@@ -8,7 +8,8 @@ from __future__ import annotations
 import threading
 from typing import Any
 
-from dmp_fhir.store.database import Database, StoreUnavailable, Transaction
+from dmp_fhir.audit.placing import append_rows
+from dmp_fhir.store.database import Database, StoreUnavailable
 
 Row = dict[str, Any]
 
@@ -54,7 +55,7 @@ class TraceKeeper:
             self._database.turns.let_others_first()
             with self._guard:
                 self._open = None
-            self._database.write(lambda tx: _insert(tx, lot.rows))
+            self._database.write(lambda tx: append_rows(tx, lot.rows))
         except BaseException as failure:
             lot.failure = failure
             raise
@@ -63,7 +64,3 @@ class TraceKeeper:
                 if self._open is lot:
                     self._open = None
             lot.ended.set()
-
-
-def _insert(tx: Transaction, rows: list[Row]) -> None:
-    tx.insert_many("audit_event", rows)

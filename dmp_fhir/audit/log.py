@@ -1,8 +1,10 @@
-"""The append-only log: one row per event, in the transaction of the act it tells about (design.md, decision 5)."""
+"""The append-only log: one row per event, in the transaction of the act it tells about (design.md, decision 5). The
+rows of a transaction are gathered and get their place in the log at its end (placing.py)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from hashlib import sha256
 from typing import Any
 
 import orjson
@@ -10,6 +12,7 @@ from uuid_utils import uuid7
 
 from dmp_fhir.audit.acts import Act
 from dmp_fhir.audit.events import THIS_SERVER, Observer, audit_event
+from dmp_fhir.audit.placing import append_rows
 from dmp_fhir.identity.context import AccessContext
 from dmp_fhir.store.bodies import pack
 from dmp_fhir.store.database import Reader, Transaction
@@ -37,20 +40,21 @@ def append_many(
 ) -> list[str]:
     """Record several acts of one caller; the ids of all their events, in order."""
     rows = rows_of(acts, context, recorded_ms, observer=observer)
-    tx.insert_many("audit_event", rows)
+    tx.at_the_end(append_rows, rows)
     return [row["id"] for row in rows]
 
 
 def rows_of(
     acts: Iterable[Act], context: AccessContext | None, recorded_ms: int, *, observer: Observer = THIS_SERVER
 ) -> list[dict[str, Any]]:
-    """The rows of `audit_event` that tell of these acts, in order."""
+    """The rows of `audit_event` that tell of these acts, in order, but for their place in the log."""
     return [_row(one, context, recorded_ms, observer) for act in acts for one in act.one_by_one()]
 
 
 def _row(act: Act, context: AccessContext | None, recorded_ms: int, observer: Observer) -> dict[str, Any]:
     event_id = str(uuid7())
     event = audit_event(act, context, recorded_ms, event_id, observer)
+    body = orjson.dumps(event)
     entity_type, entity_id = act.entities[0][:2] if act.entities else ("", "")
     return {
         "record_id": act.record_id,
@@ -68,7 +72,8 @@ def _row(act: Act, context: AccessContext | None, recorded_ms: int, observer: Ob
         "entity_type": entity_type,
         "entity_id": entity_id,
         "secret": act.secret or (context is not None and context.secret),
-        "body": pack(orjson.dumps(event)),
+        "body": pack(body),
+        "digest": sha256(body).digest(),
     }
 
 

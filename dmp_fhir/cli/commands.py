@@ -15,7 +15,7 @@ from pathlib import Path
 import click
 
 from dmp_fhir import __version__
-from dmp_fhir.app import build_services, log_configuration, pseudonyms
+from dmp_fhir.app import build_services, log_configuration, open_database, pseudonyms
 from dmp_fhir.cli.loading import Loader, world_files
 from dmp_fhir.cli.safety import refuse_to_serve
 from dmp_fhir.identity.claims import INS_STATUSES
@@ -150,6 +150,9 @@ def init() -> None:
     schema.upgrade(settings.database)
     if settings.profile == "development":
         _sandbox(settings)
+    database = open_database(settings)
+    database.sealing.seal_now()
+    database.close()
     click.echo(f"database at version {schema.current(settings.database)}")
 
 
