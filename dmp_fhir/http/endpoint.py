@@ -5,6 +5,7 @@ https://hl7.org/fhir/R4/http.html
 
 from __future__ import annotations
 
+import json
 import re
 import uuid
 from dataclasses import replace
@@ -12,7 +13,6 @@ from dataclasses import replace
 from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.wrappers import Request as HttpRequest
 
-from dmp_fhir.audit import log
 from dmp_fhir.audit.acts import Act
 from dmp_fhir.http.observing import ASKED, REQUEST_ID
 from dmp_fhir.http.rendering import Rendered, render
@@ -40,7 +40,8 @@ SITUATION = "Situation-Exercice"
 def answer(request: HttpRequest, services: Services, path: str) -> Rendered:
     """The answer to a request for `path` below the endpoint, in the format asked for."""
     try:
-        response = _capabilities(request, services) if path == "metadata" else _handle(request, services, path)
+        open_to_all = _OPEN.get(path)
+        response = open_to_all(request, services) if open_to_all else _handle(request, services, path)
     except Refused as refused:
         response = refusal_response(refused.refusal)
     languages = request.headers.get("Accept-Language")
@@ -48,19 +49,35 @@ def answer(request: HttpRequest, services: Services, path: str) -> Rendered:
 
 
 def _capabilities(request: HttpRequest, services: Services) -> Response:
-    """Open to anybody: https://hl7.org/fhir/R4/http.html#capabilities"""
-    request.environ[ASKED] = Request(_method(request), operation="metadata")
+    """https://hl7.org/fhir/R4/http.html#capabilities"""
+    _require_reading(request, "metadata")
+    _require_format(request, Request("GET"))
+    return Response(200, tree=capability_statement(services.settings))
+
+
+def _audit_keys(request: HttpRequest, services: Services) -> Response:
+    """The public keys of the signed heads of the trace, as a JWK Set (RFC 7517, RFC 8037)."""
+    _require_reading(request, "audit-keys")
+    sealing = services.database.sealing
+    keys = [key.jwk for key in sealing.keys.public().values()] if sealing else []
+    return Response(200, content=json.dumps({"keys": keys}).encode(), content_type="application/jwk-set+json")
+
+
+def _require_reading(request: HttpRequest, name: str) -> None:
+    request.environ[ASKED] = Request(_method(request), operation=name)
     if _method(request) not in ("GET", "HEAD"):
         refuse(
             405,
             "not-supported",
-            "metadata se lit seulement (GET).",
-            "metadata is only read (GET).",
+            f"{name} se lit seulement (GET).",
+            f"{name} is only read (GET).",
             headers=(("Allow", "GET, HEAD"),),
             rule="TF-116",
         )
-    _require_format(request, Request("GET"))
-    return Response(200, tree=capability_statement(services.settings))
+
+
+# What needs no token.
+_OPEN = {"metadata": _capabilities, ".well-known/audit-keys": _audit_keys}
 
 
 def answer_format(request: HttpRequest) -> Format:
@@ -104,6 +121,7 @@ def _handle(request: HttpRequest, services: Services, path: str) -> Response:
     request.environ[ASKED] = asked
     exchange = Exchange(services, _identify(request, services, asked), asked, request_id(request))
     try:
+        services.rates.admit(exchange.context, services.clock)
         if fault:
             raise fault
         if asked.operation != "bundle":
@@ -111,14 +129,24 @@ def _handle(request: HttpRequest, services: Services, path: str) -> Response:
         _require_format(request, asked)
         request.environ[ASKED] = asked = _with_body(request, services, asked)
         exchange = exchange.asking(asked)
+        if further := _further_requests(asked):
+            services.rates.admit(exchange.context, services.clock, further)
     except Refused as refused:
         trace_refusal(exchange, *act_of(asked), refused.refusal)
         raise
     return handle(exchange)
 
 
+def _further_requests(asked: Request) -> int:
+    """A batch is as many requests as it has entries (TF-232)."""
+    tree = asked.tree or {}
+    entries = tree.get("entry") if asked.operation == "bundle" and tree.get("type") == "batch" else None
+    return len(entries) - 1 if isinstance(entries, list) else 0
+
+
 def _identify(request: HttpRequest, services: Services, asked: Request) -> AccessContext:
-    """Who asks; whoever can't be told is traced without an actor (TF-162)."""
+    """Who asks; whoever can't be told is traced without an actor (TF-162), in number when an address sends many
+    (TF-178)."""
     headers, peers = request.headers, services.peers
     authorizations = headers.getlist("Authorization")
     authorization = ", ".join(authorizations) if authorizations else None
@@ -135,8 +163,18 @@ def _identify(request: HttpRequest, services: Services, asked: Request) -> Acces
             request_id=request_id(request),
             status=refused.refusal.status,
         )
-        services.traces.keep(log.rows_of([act], None, services.clock()))
+        now_ms = services.clock()
+        if (retry_s := services.failures.keep(act, peers.origin(request.environ) or "", now_ms)) is not None:
+            refuse(
+                429,
+                "throttled",
+                "Trop d'authentifications refusées depuis cette adresse : attendez le délai de Retry-After.",
+                "Too many refused authentications from this address: wait for the time in Retry-After.",
+                rule="TF-178",
+                headers=(("Retry-After", str(retry_s)),),
+            )
         raise
+    services.failures.tell_if_due(services.clock)
     return replace(context, origin=peers.origin(request.environ))
 
 

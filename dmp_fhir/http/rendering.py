@@ -50,7 +50,7 @@ def render(
     response: Response, form: Format, settings: Settings, request_id: str, languages: str | None = None
 ) -> Rendered:
     """`languages` is the header Accept-Language: remarks and refusals are in French unless English is preferred."""
-    if languages and _prefers_english(languages):
+    if languages and prefers_english(languages):
         response = response.in_english()
     body, content_type = _body(response, form, settings)
     headers = [*_ALWAYS, ("X-Request-Id", request_id), *response.headers]
@@ -70,7 +70,8 @@ def render(
     return Rendered(response.status, headers, body)
 
 
-def _prefers_english(languages: str) -> bool:
+def prefers_english(languages: str) -> bool:
+    """Whether a header Accept-Language puts English before French."""
     weights = {"fr": 0.0, "en": 0.0}
     for language, weight in parse_accept_header(languages[:200], LanguageAccept):
         primary = language.partition("-")[0].lower()  # en-GB is English
