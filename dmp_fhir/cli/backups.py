@@ -12,6 +12,8 @@ import click
 from dmp_fhir.app import backup_key
 from dmp_fhir.audit import log
 from dmp_fhir.audit.acts import Act
+from dmp_fhir.audit.heads import HeadKeys
+from dmp_fhir.audit.verification import verify as verify_log
 from dmp_fhir.backup.archive import Manifest, verify
 from dmp_fhir.backup.restoring import NotRestored, make
 from dmp_fhir.backup.restoring import restore as restore_file
@@ -79,13 +81,18 @@ def restore(file: Path, replace: bool, key_file: Path | None) -> None:
     payloads = PayloadStore(settings.payload_folder)
     with _told():
         restored = restore_file(file, key, settings.database, payloads, replace=replace)
-    _trace(Database.open(settings.database), "RESTAURATION")
+    database = Database.open(settings.database)
+    proof = verify_log(database, HeadKeys(settings.key_folder).public(), None, system_clock())
+    # Nobody signs a head while a registry is not served: that its latest is old is no finding here.
+    findings = [*restored.findings, *(str(each) for each in proof.findings if each.kind != "stale")]
+    _trace(database, "RESTAURATION")
     click.echo(f"state of {instant_text(restored.head.made)}, made by version {restored.head.version}")
     _summary(restored.manifest)
-    for finding in restored.findings:
+    click.echo(f"trace: {proof.entries} entries{', proven' if not findings else ''}")
+    for finding in findings:
         click.echo(finding)
-    click.echo("same as the backup, sound" if not restored.findings else f"{len(restored.findings)} findings")
-    sys.exit(1 if restored.findings else 0)
+    click.echo("same as the backup, sound" if not findings else f"{len(findings)} findings")
+    sys.exit(1 if findings else 0)
 
 
 @contextmanager

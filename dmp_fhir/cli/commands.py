@@ -28,6 +28,7 @@ from dmp_fhir.store.check import check as check_store
 from dmp_fhir.store.database import Database, dialect_of
 from dmp_fhir.store.payloads import PayloadStore
 from dmp_fhir.telemetry import metrics
+from dmp_fhir.telemetry.stopping import announce_stop
 
 ORPHAN_GRACE_MS = 3_600_000
 # Request line and headers together, in bytes; beyond: 431 (TF-117).
@@ -108,7 +109,13 @@ def serve(
         except ssl.SSLError as bad:
             raise click.ClickException(f"--tls-cert, --tls-key or --client-ca: {bad.reason}") from bad
         return
-    Granian(
+
+    class Server(Granian):  # type: ignore[misc, valid-type]
+        def shutdown(self, exit_code: int = 0) -> None:
+            announce_stop(settings.drain_seconds)
+            super().shutdown(exit_code)
+
+    Server(
         "dmp_fhir.app:create_worker",
         address=host,
         port=port,
