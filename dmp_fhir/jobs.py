@@ -94,7 +94,7 @@ def run(
         closed=jobs.close_suspended(),
         erased=jobs.erase(),
         cleaned=jobs.clean(),
-        sent=send_all(database, sender, now_ms),
+        sent=send_all(database, sender, now_ms, observer),
     )
     if done.erased:
         # The bytes of the documents of erased records; those that another record names too stay.

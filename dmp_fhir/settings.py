@@ -77,6 +77,32 @@ class Settings:
         " `when-bound`: only those that are bound ask for it; empty is `software` in production, else `when-bound`",
         "",
     )
+    smtp: str = _setting(
+        "DMP_FHIR_SMTP",
+        "Mail server for messages to patients: `smtp://[USER@]HOST[:PORT]` (STARTTLS) or `smtps://…`; empty writes"
+        " files in `outbox/`",
+        "",
+    )
+    smtp_from: str = _setting("DMP_FHIR_SMTP_FROM", "Sender's address of these mails", "")
+    smtp_password_file: str = _setting("DMP_FHIR_SMTP_PASSWORD_FILE", "File that holds the password of USER", "")
+    smtp_ca: str = _setting(
+        "DMP_FHIR_SMTP_CA", "PEM file of the authorities of the mail server; empty: those of the machine", ""
+    )
+    audit_repository: str = _setting(
+        "DMP_FHIR_AUDIT_REPOSITORY",
+        "FHIR base (https) of an ATNA audit repository that the trace is forwarded to (ITI-20, FHIR feed); empty:"
+        " nowhere",
+        "",
+    )
+    audit_repository_ca: str = _setting(
+        "DMP_FHIR_AUDIT_REPOSITORY_CA", "PEM file of its authorities; empty: those of the web", ""
+    )
+    audit_repository_certificate: str = _setting(
+        "DMP_FHIR_AUDIT_REPOSITORY_CERTIFICATE", "PEM file with the certificate and key shown to it (ITI-19)", ""
+    )
+    audit_repository_token_file: str = _setting(
+        "DMP_FHIR_AUDIT_REPOSITORY_TOKEN_FILE", "File with the bearer token for it", ""
+    )
     client_ca: str = _setting(
         "DMP_FHIR_CLIENT_CA", "PEM file of the authorities of client certificates; empty accepts no certificate", ""
     )

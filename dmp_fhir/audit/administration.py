@@ -26,7 +26,6 @@ COMMANDS = MappingProxyType(
         "account-review": "Records touched by an account listed",
         "policy-matrix": "Habilitation matrix changed",
         "profiles-load": "Profiles loaded",
-        "audit-forward": "Trace forwarded to a repository",
         "audit-read": "Trace read by a command",
         "keys": "Keys used or changed",
         "backup": "Registry copied or restored",

@@ -11,9 +11,11 @@ import click
 from dmp_fhir.app import open_database
 from dmp_fhir.audit import proofs
 from dmp_fhir.audit.answers import consistency_answer, inclusion_answer
+from dmp_fhir.audit.forwarding import forward
 from dmp_fhir.audit.grants import grants_for
 from dmp_fhir.audit.heads import HeadKeys, Witness
 from dmp_fhir.audit.verification import verify as verify_log
+from dmp_fhir.cli.sending import repository_of
 from dmp_fhir.instants import instant_text, system_clock
 from dmp_fhir.settings import BadSetting, Settings
 from dmp_fhir.store import schema
@@ -114,3 +116,20 @@ def grants(role: str) -> None:
         click.echo(grants_for(role), nl=False)
     except ValueError as bad:
         raise click.UsageError(str(bad)) from bad
+
+
+@audit.command(name="forward")
+def forward_now() -> None:
+    """Hand over to the audit repository (DMP_FHIR_AUDIT_REPOSITORY) what it has not yet; exit code 1 when some waits.
+    `dmp-fhir jobs run` does it too."""
+    settings = _settings()
+    database = _database(settings)
+    try:
+        repository = repository_of(settings)
+    except BadSetting as bad:
+        raise click.ClickException(str(bad)) from bad
+    if repository is None:
+        raise click.ClickException("DMP_FHIR_AUDIT_REPOSITORY names no repository")
+    done = forward(database, repository, settings.data_folder)
+    click.echo(done)
+    sys.exit(1 if done.waiting else 0)

@@ -16,11 +16,12 @@ from dmp_fhir.audit import log
 from dmp_fhir.audit.acts import Act
 from dmp_fhir.audit.administration import operator, trace_command
 from dmp_fhir.audit.events import Observer
+from dmp_fhir.audit.forwarding import forward
 from dmp_fhir.cli import alerts
+from dmp_fhir.cli.sending import repository_of, sender_of
 from dmp_fhir.identity.identifiers import parse_person_id
 from dmp_fhir.instants import instant_text, system_clock
 from dmp_fhir.notify.messages import SUSPENDED, patient_and_representatives
-from dmp_fhir.notify.sender import FileSender
 from dmp_fhir.policy.matrix import FILE_NAME, BadMatrix, in_force, packaged, read_matrix
 from dmp_fhir.policy.standing import load_standing
 from dmp_fhir.registry import lifecycle
@@ -66,12 +67,17 @@ def run() -> None:
     clean-up, messages. Safe to run at any time and as often as you like."""
     settings = _settings()
     database, payloads = _database(settings), PayloadStore(settings.payload_folder)
-    sender = FileSender(settings.outbox_folder)
+    try:
+        sender, repository = sender_of(settings, database), repository_of(settings)
+    except BadSetting as bad:
+        raise click.ClickException(str(bad)) from bad
     now, observer = system_clock(), _observer(settings)
     done = scheduled.run(database, payloads, sender, now, policy_settings(settings), observer)
     if done.anything:
         trace_command(database, "jobs", now, observer=observer, reason=str(done))
     click.echo(done)
+    if repository is not None:
+        click.echo(forward(database, repository, settings.data_folder))
 
 
 # --- review of emergency accesses -----------------------------------------------------------------

@@ -6,24 +6,41 @@ A message is marked as sent after its file is durable: a kill in between sends t
 
 from __future__ import annotations
 
+import logging
 import os
+import time
 from pathlib import Path
 from typing import Protocol
 
 import orjson
 
+from dmp_fhir.audit import log
+from dmp_fhir.audit.acts import Act
+from dmp_fhir.audit.events import THIS_SERVER, Observer
+from dmp_fhir.identity.context import AccessContext
 from dmp_fhir.instants import instant_text
 from dmp_fhir.notify.messages import TEXTS
 from dmp_fhir.registry.notifications import Notification, mark_sent, unsent
-from dmp_fhir.store.database import Database
+from dmp_fhir.store.database import Database, Transaction
 
 BATCH = 200
+# In a row; then the mail server is taken to be away.
+MOST_FAILURES = 3
+LONGEST_S = 60.0
+MAILER = AccessContext(
+    "SUPPORT", "dmp-fhir", "Messages du registre", "SYSTEME", purpose="systeme", client_id="dmp-fhir"
+)
+"""Who sends, in the trace."""
+_log = logging.getLogger("dmp_fhir")
 
 
 class Sender(Protocol):
     """Takes messages over; raises OSError when it cannot."""
 
     def send(self, message: Notification) -> None: ...
+
+    def close(self) -> None:
+        """Nothing more is sent for now."""
 
 
 class FileSender:
@@ -54,20 +71,62 @@ class FileSender:
             os.fsync(stream.fileno())
         draft.rename(self.folder / f"{message.id}.json")
 
+    def close(self) -> None:
+        """Files need none."""
 
-def send_all(database: Database, sender: Sender, now_ms: int) -> int:
-    """Send everything that waits, oldest first; how many messages."""
-    count = 0
-    while True:
-        with database.snapshot() as reader:
-            messages = unsent(reader, BATCH)
-        if not messages:
-            return count
+
+def send_all(database: Database, sender: Sender, now_ms: int, observer: Observer = THIS_SERVER) -> int:
+    """Send what waits, oldest first, each in the trace (who was told, when); how many messages. What can't be sent
+    stays for the next run; one failure in a row too many, or too much time, ends this one."""
+    count, failures, after = 0, 0, None
+    until = time.monotonic() + LONGEST_S
+    while messages := _waiting(database, after):
+        after = (messages[-1].created, messages[-1].id)
+        sent = []
         for message in messages:
-            sender.send(message)
-        _mark(database, messages, now_ms)
-        count += len(messages)
+            if failures >= MOST_FAILURES or time.monotonic() > until:
+                break
+            try:
+                sender.send(message)
+            except OSError as fault:
+                failures += 1
+                _log.warning("a message could not be sent: %s", type(fault).__name__)
+            else:
+                failures = 0
+                sent.append(message)
+        _mark(database, sent, now_ms, observer)
+        count += len(sent)
+        if failures >= MOST_FAILURES or time.monotonic() > until:
+            _log.error("ALERT: messages wait, the sender is away or slow; the next run tries again")
+            break
+    sender.close()
+    return count
 
 
-def _mark(database: Database, messages: list[Notification], now_ms: int) -> None:
-    database.write(lambda tx: mark_sent(tx, messages, now_ms))
+def _waiting(database: Database, after: tuple[int, str] | None) -> list[Notification]:
+    with database.snapshot() as reader:
+        return unsent(reader, BATCH, after)
+
+
+def _mark(database: Database, messages: list[Notification], now_ms: int, observer: Observer) -> None:
+    if not messages:
+        return
+    # Which messages somebody got is theirs to know: representatives could learn of an act done in secret (AR-82).
+    acts = [
+        Act(
+            "update",
+            "U",
+            record_id=each.record_id,
+            entities=(("Communication", each.id, None),),
+            rules=("AR-30",),
+            reason="MESSAGE_ENVOYE",
+            secret=True,
+        )
+        for each in messages
+    ]
+
+    def mark(tx: Transaction) -> None:
+        mark_sent(tx, messages, now_ms)
+        log.append_many(tx, acts, MAILER, now_ms, observer=observer)
+
+    database.write(mark)

@@ -55,11 +55,14 @@ def told(reader: Reader, record_id: str, topic: str) -> set[Recipient]:
     return {(kind, recipient) for kind, recipient in rows}
 
 
-def unsent(reader: Reader, most: int) -> list[Notification]:
-    """The oldest messages that were not sent yet."""
+def unsent(reader: Reader, most: int, after: tuple[int, str] | None = None) -> list[Notification]:
+    """The oldest messages that were not sent yet, of those that follow `after` (instant, id)."""
+    created, last = after or (-1, "")
     rows = reader.rows(
         "SELECT record_id, topic, recipient_kind, recipient_id, id, kind, created FROM notification"
-        f" WHERE sent IS NULL ORDER BY created, id LIMIT {most:d}"
+        " WHERE sent IS NULL AND (created > :created OR (created = :created AND id > :last))"
+        f" ORDER BY created, id LIMIT {most:d}",
+        {"created": created, "last": last},
     )
     return [Notification(*row) for row in rows]
 

@@ -125,7 +125,9 @@ def test_a_record_is_destroyed_ten_years_after_its_closing(registry: Caller, off
     """Henri Leroy closed his on 18 September 2025."""
     record_id = office.record(HENRI)
     assert content_of(office, record_id)["resource_version"] > 3
-    traces = office.rows("SELECT COUNT(*) FROM audit_event WHERE record_id = :id", id=record_id)[0][0]
+    # The messages of the fixtures are sent by the way.
+    counted = "SELECT COUNT(*) FROM audit_event WHERE record_id = :id AND entity_type <> 'Communication'"
+    traces = office.rows(counted, id=record_id)[0][0]
     until = datetime(2035, 9, 18, tzinfo=UTC).timestamp()
     office.clock.now = int(until * 1000)
     assert run().erased == 0
@@ -133,7 +135,7 @@ def test_a_record_is_destroyed_ten_years_after_its_closing(registry: Caller, off
     assert (run().erased, run().erased) == (1, 0)
     assert set(content_of(office, record_id).values()) == {0}
     assert office.rows("SELECT 1 FROM record WHERE id = :id", id=record_id) == []
-    assert office.rows("SELECT COUNT(*) FROM audit_event WHERE record_id = :id", id=record_id) == [(traces + 1,)]
+    assert office.rows(counted, id=record_id) == [(traces + 1,)]
     assert check(office.services.database, office.services.payloads) == []
 
 

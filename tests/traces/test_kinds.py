@@ -1,0 +1,340 @@
+"""Every kind of act through the server, once: exactly the expected entries, each valid against the patterns that it
+names, none with a token or content in it (TF-161, TF-162, TF-164, TF-165)."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+
+from dmp_fhir import jobs
+from dmp_fhir.audit.administration import COMMANDS, trace_application, trace_command
+from dmp_fhir.interactions.services import Services
+from dmp_fhir.notify.sender import FileSender
+from dmp_fhir.profiles import active
+from dmp_fhir.store.bodies import unpack
+from tests.access.consents import consent, professional
+from tests.rest.bodies import CLAIRE
+from tests.support import tally
+from tests.support.server import MakeToken
+
+ROOT = Path(__file__).parents[2]
+Q = CLAIRE.replace("|", "%7C")
+MOTIVE = "patiente inconsciente, hémorragie"
+Kind = tuple[str, str, str, str, str]  # type, subtype, action, outcome, type of the entity
+
+
+class World:
+    """The demonstration world, asked, and what its trace got since last looked at."""
+
+    def __init__(self, client: FlaskClient, token: MakeToken) -> None:
+        self.client, self.token = client, token
+        self.services: Services = client.application.extensions["dmp_fhir"]
+        self.tokens: list[str] = []
+        self.seen = self._size()
+        self.events: list[dict[str, Any]] = []
+
+    def ask(
+        self, method: str, path: str, by: str, body: Any = None, kind: str = "application/fhir+json", **claims: Any
+    ) -> Any:
+        bearer = self.token(by, **claims)
+        self.tokens.append(bearer)
+        return self.client.open(
+            f"/fhir/{path}".rstrip("/"),
+            method=method,
+            data=body if isinstance(body, (bytes, type(None))) else json.dumps(body),
+            content_type=kind if body is not None else None,
+            headers={"Authorization": f"Bearer {bearer}"},
+        )
+
+    def _size(self) -> int:
+        with self.services.database.snapshot() as reader:
+            return int(reader.rows("SELECT COUNT(*) FROM audit_event")[0][0])
+
+    def traced(self) -> list[Kind]:
+        """The entries since the last call; their events are kept."""
+        with self.services.database.snapshot() as reader:
+            rows = reader.rows(
+                "SELECT type, subtype, action, outcome, entity_type, body FROM audit_event WHERE position >= :seen"
+                " ORDER BY position",
+                {"seen": self.seen},
+            )
+        self.seen += len(rows)
+        self.events += [json.loads(unpack(row[5])) for row in rows]
+        return [tuple(row[:5]) for row in rows]
+
+    def one(self, name: str) -> str:
+        """The id of a document of Claire's, by the end of its uniqueId."""
+        bearer = self.token("dr-moreau")
+        path = f"/fhir/DocumentReference?patient.identifier={Q}&_count=200&isArchived=true,false"
+        found = self.client.get(path, headers={"Authorization": f"Bearer {bearer}"}).json["entry"]
+        unique = f"urn:oid:2.16.840.1.113883.19.250.1.{name}"
+        return next(each["resource"]["id"] for each in found if each["resource"]["masterIdentifier"]["value"] == unique)
+
+
+@pytest.fixture
+def world(client: FlaskClient, token: MakeToken) -> World:
+    return World(client, token)
+
+
+def rest(subtype: str, action: str, kind: str = "", outcome: str = "0") -> Kind:
+    return "rest", subtype, action, outcome, kind
+
+
+DECISION: Kind = ("110113", "AuthZ-Consent", "E", "0", "Consent")
+
+
+def _tour(name: str) -> Any:
+    return json.loads((ROOT / "fixtures" / "tour" / name).read_bytes())
+
+
+def test_each_act_leaves_exactly_its_entries(world: World, tmp_path: Path) -> None:
+    ask, claire, moreau = world.ask, "patient-claire-martin", "dr-moreau"
+    record = ask("GET", f"Patient?identifier={Q}", moreau).json["entry"][0]["resource"]["id"]
+    plain, masked = world.one("1.1"), world.one("1.9")
+    binary = (
+        ask("GET", f"DocumentReference/{plain}", moreau).json["content"][0]["attachment"]["url"].partition("/fhir/")[2]
+    )
+    kind = binary.partition("/")[0]
+    world.traced()
+    world.events.clear()
+    world.tokens.clear()
+    made: dict[str, str] = {}
+
+    def created(what: str, answer: Any) -> Any:
+        assert answer.status_code in (200, 201), answer.text
+        made[what] = answer.json.get("id", "")
+        return answer
+
+    def patch(name: str, by: str = moreau, **claims: Any) -> Any:
+        return ask(
+            "PATCH", f"DocumentReference/{made['new']}", by, _tour(name), "application/json-patch+json", **claims
+        )
+
+    def publish() -> Any:
+        answer = ask("POST", "", moreau, _tour("publish.json"))
+        made["new"] = next(
+            each["response"]["location"].split("/")[-3]
+            for each in answer.json["entry"]
+            if "DocumentReference/" in each["response"]["location"]
+        )
+        return answer
+
+    block = consent("BLOCAGE", "deny", CLAIRE, professional("899700000153"))
+    emergency = {"purpose": "bris_de_glace", "reason": MOTIVE}
+    batch = {"resourceType": "Bundle", "type": "batch"}
+    batch["entry"] = [  # type: ignore[assignment]
+        {"request": {"method": "GET", "url": f"DocumentReference/{plain}"}},
+        {"request": {"method": "GET", "url": "DocumentReference/nothing"}},
+    ]
+    steps: list[tuple[str, Callable[[], Any], list[Kind]]] = [
+        ("TD0.2", lambda: ask("GET", f"Patient?identifier={Q}", moreau), [rest("search-type", "E", "Patient")]),
+        (
+            "ITI-67",
+            lambda: ask("GET", f"DocumentReference?patient.identifier={Q}&_count=1&type=x", moreau),
+            [rest("search-type", "E")],
+        ),
+        ("ITI-66", lambda: ask("GET", f"List?patient.identifier={Q}&_count=1", moreau), [rest("search-type", "E")]),
+        (
+            "search by POST",
+            lambda: ask("POST", "Consent/_search", claire, b"status=active", "application/x-www-form-urlencoded"),
+            [rest("search-type", "E", "Consent")],
+        ),
+        (
+            "directory",
+            lambda: ask("GET", "Practitioner?name=moreau", moreau),
+            [rest("search-type", "E", "Practitioner")],
+        ),
+        ("ITI-81", lambda: ask("GET", "AuditEvent?_count=1", claire), [rest("search-type", "E", "AuditEvent")]),
+        ("read", lambda: ask("GET", f"DocumentReference/{plain}", moreau), [rest("read", "R", "DocumentReference")]),
+        (
+            "vread",
+            lambda: ask("GET", f"DocumentReference/{plain}/_history/1", moreau),
+            [rest("vread", "R", "DocumentReference")],
+        ),
+        (
+            "history",
+            lambda: ask("GET", f"DocumentReference/{plain}/_history", moreau),
+            [rest("history-instance", "R", "DocumentReference")],
+        ),
+        ("ITI-68", lambda: ask("GET", binary, moreau), [rest("read", "R", kind)]),
+        (
+            "masked, by the treating physician",
+            lambda: ask("GET", f"DocumentReference/{masked}", moreau),
+            [rest("read", "R", "DocumentReference"), DECISION],
+        ),
+        (
+            "masked, by another",
+            lambda: ask("GET", f"DocumentReference/{masked}", "dr-petit"),
+            [rest("read", "R", "DocumentReference", "4")],
+        ),
+        (
+            "emergency",
+            lambda: ask("GET", f"DocumentReference?patient.identifier={Q}&_count=1", "dr-chevalier", **emergency),
+            [rest("search-type", "E"), ("110113", "AuthZ-Consent", "E", "0", "")],
+        ),
+        ("ITI-65", publish, [rest("create", "C", "DocumentReference"), rest("create", "C", "List")]),
+        ("the same again", publish, [rest("create", "C", "DocumentReference"), rest("create", "C", "List")]),
+        ("TD3.3a", lambda: patch("mask.json", claire), [rest("patch", "U", "DocumentReference")]),
+        ("TD3.3d", lambda: patch("archive.json"), [rest("patch", "U", "DocumentReference")]),
+        (
+            "TD2.1",
+            lambda: ask("POST", "", moreau, _tour("replace.json")),
+            [
+                rest("patch", "U", "DocumentReference"),
+                rest("create", "C", "DocumentReference"),
+                rest("create", "C", "List"),
+            ],
+        ),
+        (
+            "ITI-105",
+            lambda: ask("POST", "DocumentReference", moreau, _tour("publish-simple.json")),
+            [rest("create", "C", "DocumentReference"), rest("create", "C", "List")],
+        ),
+        (
+            "TD3.3c",
+            lambda: ask("DELETE", f"DocumentReference/{made['new']}", moreau),
+            [rest("delete", "D", "DocumentReference")],
+        ),
+        ("a block", lambda: created("block", ask("POST", "Consent", claire, block)), [rest("create", "C", "Consent")]),
+        (
+            "unblocked",
+            lambda: ask("PUT", f"Consent/{made['block']}", claire, block | {"id": made["block"], "status": "inactive"}),
+            [rest("update", "U", "Consent")],
+        ),
+        (
+            "batch",
+            lambda: ask("POST", "", moreau, batch),
+            [rest("read", "R", "DocumentReference"), rest("read", "R", "DocumentReference", "4")],
+        ),
+        ("$validate", lambda: ask("POST", "Consent/$validate", claire, block), [rest("operation", "E")]),
+        (
+            "$explain-access",
+            lambda: ask("GET", f"Patient/{record}/$explain-access", claire),
+            [rest("operation", "E", "Patient")],
+        ),
+        (
+            "$access-history",
+            lambda: ask("GET", "Patient/$access-history", claire),
+            [rest("operation", "E", "AuditEvent")],
+        ),
+        (
+            "not offered",
+            lambda: ask("PUT", f"DocumentReference/{plain}", moreau, {"resourceType": "DocumentReference"}),
+            [rest("update", "U", "DocumentReference", "4")],
+        ),
+        (
+            "POST AuditEvent",
+            lambda: ask("POST", "AuditEvent", moreau, {"resourceType": "AuditEvent"}),
+            [rest("create", "C", "", "4")],
+        ),
+        (
+            "bad search",
+            lambda: ask("GET", f"DocumentReference?patient.identifier={Q}&nothing=1", moreau),
+            [rest("search-type", "E", "", "4")],
+        ),
+        (
+            "stranger to the record",
+            lambda: ask("GET", f"DocumentReference?patient.identifier={Q}", "dr-roux"),
+            [rest("search-type", "E", "", "4")],
+        ),
+        (
+            "no token",
+            lambda: world.client.get(f"/fhir/DocumentReference/{plain}"),
+            [rest("read", "R", "DocumentReference", "4")],
+        ),
+        (
+            "bad token",
+            lambda: world.client.get(
+                f"/fhir/Patient?access_token={world.token(moreau)}", headers={"Authorization": "Bearer x.y.z"}
+            ),
+            [rest("search-type", "E", "Patient", "4")],
+        ),
+    ]
+    expected: Counter[str] = Counter()
+    missing: Counter[str] = Counter()
+    excess: Counter[str] = Counter()
+    for name, act, wanted in steps:
+        act()
+        found, due = Counter(world.traced()), Counter(wanted)
+        expected[name] += sum(due.values())
+        missing.update({f"{name}: {each}": n for each, n in (due - found).items()})
+        excess.update({f"{name}: {each}": n for each, n in (found - due).items()})
+    done = jobs.run(
+        world.services.database,
+        world.services.payloads,
+        FileSender(tmp_path / "o"),
+        world.services.clock() + 1,
+        world.services.policy,
+    )
+    assert done.sent == sum(each[1] == "update" and each[4] == "Communication" for each in world.traced())
+    for command in COMMANDS:
+        trace_command(
+            world.services.database,
+            command,
+            world.services.clock(),
+            observer=world.services.observer,
+            record_ids=(record, "other") if command == "review-list" else (),
+        )
+    for what in ("start", "stop"):
+        trace_application(world.services.database, what, world.services.clock(), observer=world.services.observer)
+    assert len(world.traced()) == len(COMMANDS) + 3  # one entry for each record touched (TF-164)
+    tally.count("G", "events expected", sum(expected.values()))
+    tally.count("G", "found", sum(expected.values()) - sum(missing.values()) + sum(excess.values()))
+    tally.count("G", "missing", sum(missing.values()))
+    tally.count("G", "in excess", sum(excess.values()))
+    assert (missing, excess) == (Counter(), Counter())
+    _are_valid(world.events)
+    _tell_no_secret(world)
+
+
+def _are_valid(events: list[dict[str, Any]]) -> None:
+    validator, patterns = active.validator(), Counter[str]()
+    for event in events:
+        issues = validator.validate(event)
+        assert issues == [], (event["meta"]["profile"], [(each.rule, each.expression, each.en) for each in issues])
+        patterns.update(each.rpartition("/")[2] for each in event["meta"]["profile"])
+    tally.count("G", "events validated", len(events))
+    basic = "IHE.BasicAudit"
+    for name in (
+        "PatientCreate",
+        "PatientRead",
+        "PatientUpdate",
+        "PatientDelete",
+        "PatientQuery",
+        "Query",
+        "AuthZconsent",
+    ):
+        assert patterns[f"{basic}.{name}"], name
+    for name in ("refusal", "operation", "decision", "administration", "application"):
+        assert patterns[f"dmp-audit-{name}"], name
+
+
+def _tell_no_secret(world: World) -> None:
+    text = json.dumps(world.events)
+
+    queries = [
+        base64.b64decode(entity["query"]).decode()
+        for event in world.events
+        for entity in event["entity"]
+        if "query" in entity
+    ]
+    content = [
+        line
+        for entry in _tour("publish.json")["entry"]
+        for key, line in entry["resource"].items()
+        if key in ("data", "description", "title") and isinstance(line, str)
+    ]
+    found = 0
+    for canary in [*world.tokens, *content]:
+        parts = [canary, canary.split(".")[-1]] if canary.startswith("eyJ") else [canary]
+        found += sum(part in text or any(part in query for query in queries) for part in parts if len(part) > 15)
+    tally.count("G", "canaries in the trace", found)
+    assert found == 0
+    assert all(f"access_token={start}" not in query for query in queries for start in ("eyJ",))
