@@ -26,6 +26,8 @@ from dmp_fhir.registry.search.links import PageLinks
 from dmp_fhir.settings import BadSetting, Settings
 from dmp_fhir.store import schema
 from dmp_fhir.store.database import Database
+from dmp_fhir.store.errors import KeysRefused
+from dmp_fhir.store.opening import master_keys, open_registry
 from dmp_fhir.store.payloads import PayloadStore
 from dmp_fhir.store.tables import metadata
 from dmp_fhir.store.turns import Turns
@@ -66,7 +68,7 @@ def build_services(settings: Settings, clock: Clock = system_clock) -> Services:
         raise BadSetting("DATABASE_URL: the database is not migrated to this version; run `dmp-fhir init`")
     return Services(
         settings=settings,
-        database=Database.open(settings.database),
+        database=open_database(settings, clock),
         payloads=PayloadStore(settings.payload_folder),
         verifier=TokenVerifier(_issuers(settings), clock),
         page_links=PageLinks(_key(settings.key_folder, "page-links.key")),
@@ -74,6 +76,15 @@ def build_services(settings: Settings, clock: Clock = system_clock) -> Services:
         policy=policy_settings(settings),
         validator=profiles_in_force(settings),
     )
+
+
+def open_database(settings: Settings, clock: Clock = system_clock) -> Database:
+    """The database, with the keys of its records; BadSetting when they are missing or not its own."""
+    try:
+        masters = master_keys(settings.key_folder, settings.master_keys)
+        return open_registry(settings.database, settings.key_store, masters, clock())
+    except KeysRefused as refused:
+        raise BadSetting(str(refused)) from refused
 
 
 def profiles_in_force(settings: Settings) -> Validator:

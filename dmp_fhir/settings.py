@@ -25,9 +25,11 @@ class BadSetting(ValueError):
     """A setting that the server refuses to start with."""
 
 
-def _setting(variable: str, meaning: str, default: Any = MISSING) -> Any:
+def _setting(variable: str, meaning: str, default: Any = MISSING, *, secret: bool = False) -> Any:
     metadata = {"variable": variable, "meaning": meaning}
-    return field(metadata=metadata) if default is MISSING else field(default=default, metadata=metadata)
+    if default is MISSING:
+        return field(metadata=metadata, repr=not secret)
+    return field(default=default, metadata=metadata, repr=not secret)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,19 @@ class Settings:
     data_folder: Path = _setting("DMP_FHIR_DATA", "Folder of the database, the documents and the keys", Path("var"))
     database_url: str = _setting(
         "DATABASE_URL", "`sqlite:///PATH` or `postgresql://…`; empty means SQLite in the data folder", ""
+    )
+    key_database: str = _setting(
+        "DMP_FHIR_KEY_DATABASE",
+        "Where the wrapped keys of the records are: `sqlite:///PATH` or `postgresql://…`, never the registry's own"
+        " database; empty means `keys/record-keys.sqlite` in the data folder",
+        "",
+    )
+    master_keys: str = _setting(
+        "DMP_FHIR_MASTER_KEYS",
+        "Master keys, `VERSION:BASE64` of 32 random bytes with blanks between; empty means the files"
+        " `keys/master-*.key` in the data folder, made by `init`",
+        "",
+        secret=True,
     )
     base_url: str = _setting(
         "DMP_FHIR_BASE_URL",
@@ -124,6 +139,8 @@ class Settings:
                 raise BadSetting(f"{_variable(name)}: must be at least 1")
         if self.database_url and not re.match(r"(sqlite:///|postgres(ql)?://)", self.database_url):
             raise BadSetting("DATABASE_URL: must start with sqlite:/// or postgresql://")
+        if self.key_database and not re.match(r"(sqlite:///|postgres(ql)?://)", self.key_database):
+            raise BadSetting("DMP_FHIR_KEY_DATABASE: must start with sqlite:/// or postgresql://")
         if self.profile == "production":
             self._refuse_unsafe()
 
@@ -141,6 +158,10 @@ class Settings:
     @property
     def database(self) -> str:
         return self.database_url or f"sqlite:///{(self.data_folder / 'registry.sqlite').absolute()}"
+
+    @property
+    def key_store(self) -> str:
+        return self.key_database or f"sqlite:///{(self.key_folder / 'record-keys.sqlite').absolute()}"
 
     @property
     def payload_folder(self) -> Path:

@@ -20,7 +20,7 @@ class Act:
     C, R, U, D or E; `entities` are (resource type, id, version or None); `query` the raw query string of a search;
     `rules` and `reason` those of the decision, `matrix` the version of the habilitation matrix it was taken with (D32);
     `status` the HTTP status of a refusal; `secret` that the legal representatives don't see the entry (AR-82, AR-99).
-    `record_id` is empty for what belongs to no record.
+    `record_id` is empty for what belongs to no record. `lasting` keeps the entry readable when the record is erased.
     """
 
     interaction: str
@@ -35,6 +35,7 @@ class Act:
     status: int | None = None
     matrix: str | None = None
     secret: bool = False
+    lasting: bool = False
 
     def one_by_one(self) -> Iterator[Act]:
         """The same act as one per entity, as BALP wants it, so that what is hidden from a reader of the trace can be

@@ -8,7 +8,8 @@ from __future__ import annotations
 import threading
 from typing import Any
 
-from dmp_fhir.store.database import Database, StoreUnavailable, Transaction
+from dmp_fhir.audit.log import keep_rows
+from dmp_fhir.store.database import Database, StoreUnavailable
 
 Row = dict[str, Any]
 
@@ -32,7 +33,7 @@ class TraceKeeper:
         self._open: _Lot | None = None
 
     def keep(self, rows: list[Row]) -> None:
-        """Return once these rows of `audit_event` are on the disk; StoreUnavailable when they are not."""
+        """Return once these rows (audit/log.py, `rows_of`) are on the disk; StoreUnavailable when they are not."""
         if not rows:
             return
         with self._guard:
@@ -54,7 +55,7 @@ class TraceKeeper:
             self._database.turns.let_others_first()
             with self._guard:
                 self._open = None
-            self._database.write(lambda tx: _insert(tx, lot.rows))
+            self._database.write(lambda tx: keep_rows(tx, lot.rows))
         except BaseException as failure:
             lot.failure = failure
             raise
@@ -63,7 +64,3 @@ class TraceKeeper:
                 if self._open is lot:
                     self._open = None
             lot.ended.set()
-
-
-def _insert(tx: Transaction, rows: list[Row]) -> None:
-    tx.insert_many("audit_event", rows)

@@ -11,8 +11,9 @@ from uuid_utils import uuid7
 from dmp_fhir.audit.acts import Act
 from dmp_fhir.audit.events import THIS_SERVER, Observer, audit_event
 from dmp_fhir.identity.context import AccessContext
-from dmp_fhir.store.bodies import pack
+from dmp_fhir.store.bodies import event_place, seal_body
 from dmp_fhir.store.database import Reader, Transaction
+from dmp_fhir.store.errors import KeyDestroyed
 
 
 def append(
@@ -37,14 +38,31 @@ def append_many(
 ) -> list[str]:
     """Record several acts of one caller; the ids of all their events, in order."""
     rows = rows_of(acts, context, recorded_ms, observer=observer)
-    tx.insert_many("audit_event", rows)
+    keep_rows(tx, rows)
     return [row["id"] for row in rows]
+
+
+def keep_rows(tx: Transaction, rows: list[dict[str, Any]]) -> None:
+    """Write rows of `rows_of`: the only place that does. Their bodies are sealed here, under the key of their record;
+    what lasts longer than the record is under that of the directory."""
+    tx.insert_many("audit_event", [_sealed(tx, row) for row in rows])
+
+
+def _sealed(tx: Transaction, row: dict[str, Any]) -> dict[str, Any]:
+    kept = {name: value for name, value in row.items() if name != "lasting"}
+    place = event_place(row["record_id"], row["id"])
+    try:
+        kept["body"] = seal_body(tx.keys, row["record_id"], place, row["body"], lasting=row.get("lasting", False))
+    except KeyDestroyed:
+        # Something is still asked of a record that was erased meanwhile: no act without its trace.
+        kept["body"] = seal_body(tx.keys, row["record_id"], place, row["body"], lasting=True)
+    return kept
 
 
 def rows_of(
     acts: Iterable[Act], context: AccessContext | None, recorded_ms: int, *, observer: Observer = THIS_SERVER
 ) -> list[dict[str, Any]]:
-    """The rows of `audit_event` that tell of these acts, in order."""
+    """The rows of `audit_event` that tell of these acts, in order: `body` is the JSON still, for `keep_rows`."""
     return [_row(one, context, recorded_ms, observer) for act in acts for one in act.one_by_one()]
 
 
@@ -68,7 +86,8 @@ def _row(act: Act, context: AccessContext | None, recorded_ms: int, observer: Ob
         "entity_type": entity_type,
         "entity_id": entity_id,
         "secret": act.secret or (context is not None and context.secret),
-        "body": pack(orjson.dumps(event)),
+        "lasting": act.lasting,
+        "body": orjson.dumps(event),
     }
 
 

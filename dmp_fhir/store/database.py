@@ -17,7 +17,7 @@ import time
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from dmp_fhir.store.errors import (
     ConstraintViolation,
@@ -30,6 +30,9 @@ from dmp_fhir.store.postgresql import PostgresqlConnection
 from dmp_fhir.store.sqlite import SqliteConnection, path_of
 from dmp_fhir.store.statements import insert_into
 from dmp_fhir.store.turns import Turns
+
+if TYPE_CHECKING:
+    from dmp_fhir.store.key_ring import KeyRing
 
 __all__ = [
     "ConstraintViolation",
@@ -56,11 +59,12 @@ _open: weakref.WeakSet[Database] = weakref.WeakSet()
 class Reader:
     """Reads inside one snapshot or one transaction."""
 
-    __slots__ = ("_connection", "dialect")
+    __slots__ = ("_connection", "dialect", "keys")
 
-    def __init__(self, connection: Connection, dialect: str) -> None:
+    def __init__(self, connection: Connection, dialect: str, keys: KeyRing | None = None) -> None:
         self._connection = connection
         self.dialect = dialect
+        self.keys = keys
 
     def rows(self, sql: str, params: Params | None = None) -> list[Row]:
         return self._connection.rows(sql, params)
@@ -119,10 +123,14 @@ class _Holder:
 
 
 class Database:
-    """`sqlite:////path/of/file` or `postgresql://user@host/name`, migrated before (store/schema.py)."""
+    """`sqlite:////path/of/file` or `postgresql://user@host/name`, migrated before (store/schema.py).
+
+    `keys` opens and seals what belongs to records; `store.opening.open_registry` gives a database with them. Without
+    them nothing can be sealed, nor anything sealed be read."""
 
     def __init__(self, url: str) -> None:
         self.url = url
+        self.keys: KeyRing | None = None
         self.dialect = dialect_of(url)
         self.turns = Turns()
         self._local = threading.local()
@@ -140,13 +148,13 @@ class Database:
     def snapshot(self) -> Iterator[Reader]:
         """One consistent view of the latest committed state, read only."""
         with self._session(write=False) as connection:
-            yield Reader(connection, self.dialect)
+            yield Reader(connection, self.dialect, self.keys)
 
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:
         """All of the block or nothing. May raise TransactionConflict: prefer `write`, which runs the work again."""
         with self._session(write=True) as connection:
-            yield Transaction(connection, self.dialect)
+            yield Transaction(connection, self.dialect, self.keys)
 
     def write(self, work: Callable[[Transaction], T]) -> T:
         """Run `work` in a transaction and commit. Run again, at most three times, after a deadlock or a serialisation
@@ -170,6 +178,8 @@ class Database:
 
     def close(self) -> None:
         """Close the connections of all threads of this process; a later use opens new ones."""
+        if self.keys is not None:
+            self.keys.close()
         for holder in list(self._holders):
             holder.close()
         self._holders.clear()

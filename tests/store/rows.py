@@ -64,7 +64,6 @@ def payload(record_id: str, binary_id: str, document_id: str, content: bytes, di
         "document_id": document_id,
         "content_type": "text/plain",
         "size": len(content),
-        "sha1": bytes(20),
         "sha256": digest,
         "created": 1,
     }

@@ -95,7 +95,8 @@ def test_down_and_up_one_step_keeps_every_row(database_url: str) -> None:
     assert not schema.is_current(database_url)
     older = contents(database_url)
     assert len(older["document"]) == 20
-    assert older == common(before, older)
+    # What a step down adds again (payload.sha1) is empty: its values are gone.
+    assert common(older, before) == common(before, older)
     schema.upgrade(database_url)
     assert schema.is_current(database_url)
     assert contents(database_url) == before
