@@ -1,0 +1,58 @@
+"""Keys for the databases of tests: real ones, in a folder of the test.
+
+Tests of the store put rows straight into the tables, for records that nobody opened: `MakingRing` makes the key of such
+a record when it is first needed, where a registry refuses."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from dmp_fhir.store.database import Database
+from dmp_fhir.store.errors import KeysRefused, KeysUnavailable
+from dmp_fhir.store.key_ring import KeyRing
+from dmp_fhir.store.key_store import KeyStore
+from dmp_fhir.store.masters import MasterKeyFiles
+from dmp_fhir.store.opening import open_registry
+from dmp_fhir.store.sealing import SealingKey
+
+
+class MakingRing(KeyRing):
+    """`plain_readable`: so are rows that a test wrote without sealing them."""
+
+    def __init__(self, store: KeyStore) -> None:
+        super().__init__(store, plain_readable=True)
+
+    def of(self, record_id: str) -> SealingKey:
+        try:
+            return super().of(record_id)
+        except KeysRefused:
+            raise
+        except KeysUnavailable:
+            self.make(record_id, 0)
+            return super().of(record_id)
+
+
+def key_url(folder: Path) -> str:
+    return f"sqlite:///{folder}/record-keys.sqlite"
+
+
+def make_keys(folder: Path) -> Path:
+    """A folder with a key store and its master key."""
+    KeyStore.create(key_url(folder), MasterKeyFiles(folder), 0).close()
+    return folder
+
+
+def with_keys(url: str, template: Path, folder: Path) -> Database:
+    """The database, with a copy of the keys of `template`."""
+    if not folder.exists():
+        shutil.copytree(template, folder)
+    database = Database.open(url)
+    database.keys = MakingRing(KeyStore.open(key_url(folder), MasterKeyFiles(folder)))
+    return database
+
+
+def reopened(url: str, data_folder: Path) -> Database:
+    """The database of a data folder, with its keys, as another process opens it."""
+    keys = data_folder / "keys"
+    return open_registry(url, key_url(keys), MasterKeyFiles(keys), 0)
