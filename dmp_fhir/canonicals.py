@@ -23,6 +23,9 @@ INS_NIA = "urn:oid:1.2.250.1.213.1.4.9"
 INS_NIR_TEST = "urn:oid:1.2.250.1.213.1.4.10"
 INS_NIR_DEMO = "urn:oid:1.2.250.1.213.1.4.11"
 INS_SYSTEMS = frozenset({INS_NIR, INS_NIA, INS_NIR_TEST, INS_NIR_DEMO})
+# What came before, computed (2009-2021) and random: never a key of anything here.
+INS_C = "urn:oid:1.2.250.1.213.1.4.2"
+INS_A = "urn:oid:1.2.250.1.213.1.4.1"
 IDNPS = "urn:oid:1.2.250.1.71.4.2.1"
 IDNST = "urn:oid:1.2.250.1.71.4.2.2"
 RPPS = "https://rpps.esante.gouv.fr"

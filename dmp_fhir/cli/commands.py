@@ -6,6 +6,7 @@ import ctypes
 import logging
 import sys
 from collections.abc import Sequence
+from difflib import get_close_matches
 from pathlib import Path
 
 import click
@@ -13,7 +14,9 @@ import click
 from dmp_fhir import __version__
 from dmp_fhir.app import build_services
 from dmp_fhir.cli.loading import Loader, world_files
-from dmp_fhir.identity.sandbox import Sandbox, personas
+from dmp_fhir.identity.claims import INS_STATUSES
+from dmp_fhir.identity.identifiers import normalised_structure
+from dmp_fhir.identity.sandbox import LONGEST_LIFETIME_S, PURPOSES, Sandbox, personas, structures
 from dmp_fhir.instants import system_clock
 from dmp_fhir.settings import BadSetting, Settings, describe
 from dmp_fhir.store import schema
@@ -37,7 +40,9 @@ def _settings() -> Settings:
 
 def _sandbox(settings: Settings) -> Sandbox:
     if settings.profile == "production":
-        raise click.ClickException("the sandbox issuer is not available in the production profile")
+        raise click.ClickException(
+            "the sandbox issuer is for development: with DMP_FHIR_PROFILE=production nothing trusts it"
+        )
     return Sandbox(settings.key_folder)
 
 
@@ -142,29 +147,44 @@ def _load(files: Sequence[Path], persona: str | None) -> None:
     sys.exit(1 if loader.refused else 0)
 
 
+def _known_structure(context: click.Context, option: click.Parameter, value: str | None) -> str | None:
+    if value is None or normalised_structure(value):
+        return value
+    known = "\n".join(f"  {identifier}  {name}" for identifier, name in structures().items())
+    raise click.BadParameter(f"{value!r} is no Struct_IdNat with a right key; in the demonstration world:\n{known}")
+
+
 @main.command()
 @click.argument("persona")
-@click.option("--purpose", default=None, help="normal, bris_de_glace, centre_15, patient or systeme.")
-@click.option("--reason", default=None, help="Motive of an emergency access.")
-@click.option("--structure", default=None, help="Struct_IdNat of the practice in use.")
+@click.option("--purpose", type=click.Choice(list(PURPOSES)), default=None, help="That of the persona when not told.")
+@click.option("--motive", "reason", default=None, help="Motive of an emergency access, 10 characters or more.")
+@click.option("--structure", default=None, callback=_known_structure, help="Struct_IdNat of the practice in use.")
 @click.option("--patient-request", is_flag=True, help="The act is done at the patient's request (AR-61).")
 @click.option("--patient-agreement", is_flag=True, help="The patient agreed (AR-22).")
 @click.option("--secret", is_flag=True, help="Secret connection of a minor (AR-82).")
-@click.option("--lifetime", default=3600, show_default=True, help="Seconds.")
+@click.option("--ins-status", type=click.Choice(sorted(INS_STATUSES)), default=None, help="Status of the INS (AR-19).")
+@click.option(
+    "--lifetime", default=3600, show_default=True, type=click.IntRange(1, LONGEST_LIFETIME_S), help="Seconds."
+)
 def token(persona: str, lifetime: int, **claims: str | bool | None) -> None:
-    """Print an access token for PERSONA (sandbox only)."""
+    """Print an access token for PERSONA (`dmp-fhir personas` lists them). Sandbox only."""
+    sandbox = _sandbox(_settings())
+    if persona not in personas():
+        near = get_close_matches(persona, personas(), 3)
+        hint = f"; near: {', '.join(near)}" if near else ""
+        raise click.ClickException(f"no persona {persona!r}{hint}. See: dmp-fhir personas")
     given = {name: value for name, value in claims.items() if value}
-    try:
-        click.echo(_sandbox(_settings()).issue(persona, now_ms=system_clock(), lifetime_s=lifetime, **given))
-    except KeyError as unknown:
-        raise click.ClickException(f"no persona {persona!r}; see: dmp-fhir personas") from unknown
+    click.echo(sandbox.issue(persona, now_ms=system_clock(), lifetime_s=lifetime, **given))
 
 
 @main.command(name="personas")
 def list_personas() -> None:
-    """List the personas of the sandbox."""
-    for persona in personas().values():
-        click.echo(f"{persona.slug:28} {persona.category:12} {persona.name} — {persona.label}")
+    """List the personas of the sandbox: name for `token`, category, national identifier, structure, who it is."""
+    for each in personas().values():
+        identifier = each.person_id if each.category == "PATIENT" and each.person_id else each.identifier
+        click.echo(
+            f"{each.slug:28} {each.category:12} {identifier:43} {each.structure or '-':10} {each.name}, {each.label}"
+        )
 
 
 @main.command()

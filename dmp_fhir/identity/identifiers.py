@@ -1,25 +1,33 @@
-"""Arithmetic of French health identifiers: INS, RPPS, ADELI, FINESS, PS_IdNat and Struct_IdNat.
+"""Arithmetic of French health identifiers: INS, RPPS, ADELI, FINESS, SIREN, SIRET, PS_IdNat and Struct_IdNat.
 
 Only ASCII digits count (TF-105): `str.isdigit` and `\\d` would also take Arabic-Indic or full-width digits.
-Sources: INS reference (matricule and its key), ANS semantic reference (PS_IdNat, Struct_IdNat), HL7 France FR Core.
+Sources: INS reference (matricule and its key), ANS semantic reference (PS_IdNat, Struct_IdNat), HL7 France FR Core
+(naming systems of the directory). The old INS-C is in ins_c.py, the traits of a person in traits.py.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from dmp_fhir.canonicals import IDNPS, IDNST, INS_SYSTEMS, RPPS
+from dmp_fhir.canonicals import IDNPS, IDNST, INS_A, INS_C, INS_SYSTEMS, RPPS
 from dmp_fhir.outcome import refuse
 
 FINESS_SYSTEM = "https://finess.esante.gouv.fr"
 ADELI_SYSTEM = "https://adeli.esante.gouv.fr"
+SIRENE = "https://sirene.fr"
+ADELI_RANG = "https://adelirang.esante.gouv.fr"
+RPPS_RANG = "https://rppsrang.esante.gouv.fr"
+LA_POSTE = "356000000"
 
 # Sex 1, 2 (NIR), 3, 4 (being registered), 7, 8 (temporary); months from 20 on stand for incomplete civil status.
 _MATRICULE = re.compile(r"[1-478][0-9]{2}(?:0[1-9]|1[0-2]|[2-9][0-9])(?:2[AB]|[0-9]{2})[0-9]{6}[0-9]{2}")
 _DIGITS_11 = re.compile(r"[0-9]{11}")
 _ADELI = re.compile(r"[0-9][0-9AB][0-9]{6,7}")
 _FINESS = re.compile(r"[0-9][0-9AB][0-9]{7}")
+_SIREN = re.compile(r"[0-9]{9}")
+_SIRET = re.compile(r"[0-9]{14}")
 _IDNPS = re.compile(r"8[0-9]{11}|0[0-9][0-9AB][0-9]{6,7}|[13456][0-9A-Z]{1,20}/[^/^&|\s]{1,30}")
 _IDNST = re.compile(
     r"(?:0[0-9A-Z]{8,11}|1[0-9][0-9AB][0-9]{7}|2[0-9]{9}|3[0-9]{14}|4[0-9]{11,17}|[A-Z][0-9A-Za-z]{1,38})"
@@ -58,7 +66,17 @@ def parse_ins(
     status: int = 422,
     expression: str | None = None,
 ) -> Ins:
-    """The INS named by `system` and `value`; refused with `status` when the system or the key is wrong."""
+    """The INS named by `system` and `value`; refused with `status` when the system or the key is wrong. INS-C and
+    INS-A never name anybody here."""
+    if system in (INS_C, INS_A):
+        refuse(
+            status,
+            "value",
+            "L'INS-C et l'INS-A ne désignent plus personne : envoyer le matricule INS (NIR ou NIA).",
+            "INS-C and INS-A designate nobody any more: send the INS matricule (NIR or NIA).",
+            expression=expression,
+            rule="INS",
+        )
     if system not in systems:
         refuse(
             status,
@@ -126,18 +144,39 @@ def is_finess(value: str) -> bool:
     return not value.isdecimal() or luhn_digit(value[:8]) == value[8]
 
 
+def is_siren(value: str) -> bool:
+    """A SIREN: 9 digits, the last one a Luhn key."""
+    return _SIREN.fullmatch(value) is not None and luhn_digit(value[:8]) == value[8]
+
+
+def is_siret(value: str) -> bool:
+    """A SIRET: a SIREN and 5 digits, the last one a Luhn key of all; for the branches of La Poste, which are too many
+    for one key, the sum of the digits is a multiple of 5 instead."""
+    if _SIRET.fullmatch(value) is None or not is_siren(value[:9]):
+        return False
+    return luhn_digit(value[:13]) == value[13] or (value[:9] == LA_POSTE and sum(map(int, value)) % 5 == 0)
+
+
+_PS_KEYS: Mapping[str, Callable[[str], bool]] = {"8": is_rpps, "3": is_finess, "4": is_siren, "5": is_siret}
+_STRUCTURE_KEYS: Mapping[str, Callable[[str], bool]] = {"1": is_finess, "2": is_siren, "3": is_siret}
+
+
 def is_idnps(value: str) -> bool:
-    """A PS_IdNat: `8` + RPPS (key checked), `0` + ADELI, or the id of a cabinet or structure + `/` + internal id."""
+    """A PS_IdNat: `8` + RPPS, `0` + ADELI; or `1` ADELI cabinet, `3` FINESS, `4` SIREN, `5` SIRET, `6` RPPS cabinet,
+    each + `/` + internal id. The keys of RPPS, FINESS, SIREN and SIRET are checked."""
     if _IDNPS.fullmatch(value) is None:
         return False
-    return value[0] != "8" or is_rpps(value[1:])
+    is_right = _PS_KEYS.get(value[0])
+    return is_right is None or is_right(value.partition("/")[0][1:])
 
 
 def is_idnst(value: str) -> bool:
-    """A Struct_IdNat: `0` ADELI, `1` FINESS (key checked), `2` SIREN, `3` SIRET, `4` RPPS-rang, or a technical id."""
+    """A Struct_IdNat: `0` ADELI cabinet, `1` FINESS, `2` SIREN, `3` SIRET, `4` RPPS-rang, or a technical id without
+    prefix. The keys of FINESS, SIREN and SIRET are checked."""
     if _IDNST.fullmatch(value) is None:
         return False
-    return value[0] != "1" or is_finess(value.partition("/")[0][1:])
+    is_right = _STRUCTURE_KEYS.get(value[0])
+    return is_right is None or is_right(value.partition("/")[0][1:])
 
 
 def professional_id(system: str, value: str) -> str | None:
@@ -156,12 +195,21 @@ def professional_id(system: str, value: str) -> str | None:
 
 
 def structure_id(system: str, value: str) -> str | None:
-    """The Struct_IdNat of a structure named by FINESS or Struct_IdNat; None for another system or a bad number."""
-    if system == FINESS_SYSTEM:
-        return "1" + value if is_finess(value) else None
+    """The Struct_IdNat of a structure named in any of the systems in use; None for another system or a bad number.
+
+    >>> structure_id("https://sirene.fr", "264403106")
+    '2264403106'
+    """
+    prefixed = ""
     if system == IDNST:
-        return value if is_idnst(value) else None
-    return None
+        prefixed = value
+    elif system == FINESS_SYSTEM:
+        prefixed = "1" + value
+    elif system == SIRENE and len(value) in (9, 14):
+        prefixed = ("2" if len(value) == 9 else "3") + value
+    elif system in (ADELI_RANG, RPPS_RANG):
+        prefixed = ("0" if system == ADELI_RANG else "4") + value
+    return prefixed if is_idnst(prefixed) else None
 
 
 def normalised_professional(text: str) -> str | None:

@@ -27,7 +27,8 @@ ISSUER = "https://sandbox.dmp-fhir.example"
 AUDIENCE = "https://dmp-fhir.example/fhir"
 ALGORITHM = "ES256"
 KEY_FILE = "sandbox-issuer.jwk.json"
-_PURPOSES = {
+LONGEST_LIFETIME_S = 4 * 3600
+PURPOSES = {
     "normal": "TREAT",
     "bris_de_glace": "BTG",
     "centre_15": "ETREAT",
@@ -63,6 +64,11 @@ def personas() -> Mapping[str, Persona]:
     return MappingProxyType({entry["slug"]: Persona(**entry) for entry in entries})
 
 
+def structures() -> Mapping[str, str]:
+    """The structures of the cast: Struct_IdNat and name."""
+    return {each.structure: each.structure_name or "" for each in personas().values() if each.structure}
+
+
 def claims_of(
     persona: Persona,
     *,
@@ -85,7 +91,7 @@ def claims_of(
     """The claims of a token for `persona`. KeyError for an unknown purpose."""
     iua: dict[str, Any] = {
         "subject_name": persona.name,
-        "purpose_of_use": [{"system": V3_ACT_REASON, "code": _PURPOSES[purpose or persona.purpose]}],
+        "purpose_of_use": [{"system": V3_ACT_REASON, "code": PURPOSES[purpose or persona.purpose]}],
     }
     organisation = structure or persona.structure
     if organisation:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from dmp_fhir.identity.traits import traits_of
 from dmp_fhir.interactions import iti105_publish
 from dmp_fhir.interactions.conditional_create import CLAIMED, claim_key, condition_of, existing_resource
 from dmp_fhir.interactions.conditions import answer_written
@@ -22,6 +23,7 @@ from dmp_fhir.registry.records import create_record
 from dmp_fhir.registry.shelves import DIRECTORY_TYPES, put_new
 from dmp_fhir.registry.versions import Found, new_id
 from dmp_fhir.store.tables import DIRECTORY
+from dmp_fhir.wire.json import parse_json
 
 Tree = dict[str, Any]
 
@@ -33,6 +35,8 @@ def create(gate: Writing, request: Request, walk: Walk) -> Response:
     identifier = condition_of(request)
     if identifier and (existing := existing_resource(gate, tree, identifier)):
         record_id, found = existing
+        if resource_type == "Patient":
+            _require_same_person(tree, found)
         gate.did("read", "R", None if record_id == DIRECTORY else record_id, found)
         return answer_written(request, found, 200)
     if resource_type == "DocumentReference":
@@ -42,6 +46,21 @@ def create(gate: Writing, request: Request, walk: Walk) -> Response:
         key = claim_key(gate, tree, identifier)
         claim(gate.tx, resource_type, key, Owner(record_id, resource_type, found.id, None))
     return answer_written(request, found, 201)
+
+
+def _require_same_person(tree: Tree, found: Found) -> None:
+    """The record of an INS is that of a person: other strict traits mean a collision or a wrong number (RNIV)."""
+    different = traits_of(tree).differences(traits_of(parse_json(found.body)))
+    if different:
+        refuse(
+            409,
+            "conflict",
+            f"Cette INS est celle d'un dossier dont d'autres traits stricts diffèrent ({', '.join(different)}) :"
+            " vérifier l'identité.",
+            f"This INS is that of a record with other strict traits ({', '.join(different)}): check the identity.",
+            expression="Patient",
+            rule="INS",
+        )
 
 
 # --- by type --------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from dmp_fhir.identity.context import AccessContext
 from dmp_fhir.identity.identifiers import parse_ins, parse_person_id
 from dmp_fhir.interactions.gate import Gate
 from dmp_fhir.interactions.messages import Response
-from dmp_fhir.interactions.td02_record_status import access_remark
+from dmp_fhir.interactions.td02_record_status import access_remark, refuse_traits
 from dmp_fhir.outcome import Issue, operation_outcome, refuse
 from dmp_fhir.policy.actions import Action
 from dmp_fhir.registry.identifiers import UNIQUE_ID, owner_of
@@ -48,6 +48,8 @@ def search(gate: Gate) -> Response:
     request = gate.exchange.request
     resource_type = request.resource_type or ""
     pairs, cursor = _parameters(gate, resource_type)
+    if resource_type == "Patient":
+        refuse_traits(name for name, _ in pairs)
     lenient = request.lenient if request.lenient is not None else gate.exchange.services.settings.lenient_search
     query = parse(resource_type, pairs, lenient=lenient, base_url=gate.exchange.base_url)
     if resource_type == "Patient":

@@ -6,21 +6,18 @@ compared without accents, case, hyphens and apostrophes.
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterator
 from typing import Any
 
 from lxml import etree
 
+from dmp_fhir.identity.traits import BIRTH_LIST, BIRTH_PLACE, INSEE, normal_name
 from dmp_fhir.profiles.cda_header import V3, below, qualified, text_of
 
 Tree = dict[str, Any]
 # Path in the Patient, what the Patient says, the element of the CDA, its attribute, what the CDA says.
 Difference = tuple[str, str, etree._Element, str, str]
 
-_BIRTH_LIST = "https://hl7.fr/ig/fhir/core/StructureDefinition/fr-core-patient-birth-list-given-name"
-_BIRTH_PLACE = "http://hl7.org/fhir/StructureDefinition/patient-birthPlace"
-_INSEE = "https://hl7.fr/ig/fhir/core/StructureDefinition/fr-core-address-insee-code"
 _GENDERS = {"male": {"M"}, "female": {"F"}, "unknown": {"UN", "U"}, "other": {"UN", "U"}}
 # Qualifiers of the birth name, and of the used one (SP in older documents); the uses of HumanName that say the same.
 _BIRTH, _USED = ("BR",), ("CL", "SP")
@@ -77,7 +74,7 @@ class Traits:
             if name.get("use") in _BIRTH_NAMES:
                 qualifiers: tuple[str, ...] = _BIRTH
                 for m, each in enumerate(name.get("extension", [])):
-                    if each.get("url") == _BIRTH_LIST:
+                    if each.get("url") == BIRTH_LIST:
                         path = f"name[{n}].extension[{m}]"
                         yield from self._name(path, each.get("valueString"), "given", (None,))
             elif name.get("use") == "usual":
@@ -96,19 +93,14 @@ class Traits:
 
 
 def _plain(name: str) -> str:
-    if name.isascii() and name.isalpha():
-        return name.casefold()
-    letters = unicodedata.normalize("NFKD", name).casefold()
-    return " ".join(
-        "".join(each if each.isalnum() else " " for each in letters if not unicodedata.combining(each)).split()
-    )
+    return name.upper() if name.isascii() and name.isalpha() else normal_name(name)
 
 
 def _birth_place(patient: Tree) -> tuple[str, str] | None:
     for n, extension in enumerate(patient.get("extension", [])):
-        if extension.get("url") == _BIRTH_PLACE:
+        if extension.get("url") == BIRTH_PLACE:
             for m, inner in enumerate(extension.get("valueAddress", {}).get("extension", [])):
                 code = inner.get("valueCoding", {}).get("code")
-                if inner.get("url") == _INSEE and code:
+                if inner.get("url") == INSEE and code:
                     return f"extension[{n}].valueAddress.extension[{m}]", code
     return None

@@ -64,12 +64,16 @@ RULES: Mapping[str, tuple[str, str]] = {
         "A FINESS number has 9 characters, the last one a Luhn key.",
     ),
     "ID-05": (
-        "PS_IdNat : 8 + RPPS (clé vérifiée), 0 + ADELI, ou 1, 3, 4, 5, 6 + structure + / + numéro interne.",
-        "PS_IdNat: 8 + RPPS (key checked), 0 + ADELI, or 1, 3, 4, 5, 6 + structure + / + internal number.",
+        "PS_IdNat : 8 + RPPS, 0 + ADELI, ou 1, 3 (FINESS), 4 (SIREN), 5 (SIRET), 6 + structure + / + numéro interne ;"
+        " les clés sont vérifiées.",
+        "PS_IdNat: 8 + RPPS, 0 + ADELI, or 1, 3 (FINESS), 4 (SIREN), 5 (SIRET), 6 + structure + / + internal number;"
+        " keys are checked.",
     ),
     "ID-06": (
-        "Struct_IdNat : 0 + ADELI, 1 + FINESS (clé vérifiée), 2 + SIREN, 3 + SIRET, 4 + RPPS-rang, ou nom technique.",
-        "Struct_IdNat: 0 + ADELI, 1 + FINESS (key checked), 2 + SIREN, 3 + SIRET, 4 + RPPS-rang, or a technical id.",
+        "Struct_IdNat : 0 + ADELI, 1 + FINESS, 2 + SIREN, 3 + SIRET, 4 + RPPS-rang, ou nom technique ; les clés sont"
+        " vérifiées.",
+        "Struct_IdNat: 0 + ADELI, 1 + FINESS, 2 + SIREN, 3 + SIRET, 4 + RPPS-rang, or a technical id; keys are"
+        " checked.",
     ),
     "ID-07": (
         "Le type d'une INS (INS-NIR, INS-NIA, INS-NIR-TEST, INS-NIR-DEMO) va avec l'OID de ce type.",

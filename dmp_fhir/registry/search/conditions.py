@@ -16,7 +16,6 @@ from dmp_fhir.identity.identifiers import professional_id, structure_id
 from dmp_fhir.registry.search.query import Criterion, DateValue, ReferenceValue, TextValue, TokenValue
 from dmp_fhir.registry.search.sources import (
     Column,
-    Day,
     FewTexts,
     Flag,
     Items,
@@ -31,7 +30,6 @@ from dmp_fhir.registry.search.sources import (
 from dmp_fhir.registry.search.values import fold
 
 NEVER, ALWAYS = "1 = 0", "1 = 1"
-A_YEAR_OF_DAYS = 10_000  # years are the ten thousands of yyyymmdd
 _ENDLESS = 1 << 62
 
 
@@ -109,7 +107,7 @@ def condition(criterion: Criterion, terms: Terms) -> str:
             found = _any(sql if value.code == "true" else f"NOT ({sql})" for value in criterion.values)  # type: ignore[union-attr]
         case Texts():
             found = terms.indexed("search_text", _is(parameter.code), _texts("x", criterion, terms))
-        case Span() | Moment() | Day():
+        case Span() | Moment():
             found = _any(_date(parameter.source, parameter.code, value, terms) for value in criterion.values)  # type: ignore[arg-type]
         case References():
             if criterion.modifier == "identifier" or any(not value.id for value in criterion.values):  # type: ignore[union-attr]
@@ -142,11 +140,8 @@ def _is(parameter: str) -> str:
 
 def _present(criterion: Criterion, terms: Terms) -> str:
     source = criterion.parameter.source
-    match source:
-        case Span(low, high):
-            return f"({low} IS NOT NULL OR {high} IS NOT NULL)"
-        case Day(sql):
-            return f"{sql} IS NOT NULL"
+    if isinstance(source, Span):
+        return f"({source.low} IS NOT NULL OR {source.high} IS NOT NULL)"
     table = {Tokens: "search_token", Texts: "search_text", References: "search_reference"}[type(source)]
     return terms.indexed(table, _is(criterion.parameter.code), _knowable("x", criterion, terms))
 
@@ -216,13 +211,12 @@ def _few_texts(sql: str, criterion: Criterion, terms: Terms) -> str:
 # --- dates ----------------------------------------------------------------------------------------
 
 
-def _date(source: Span | Moment | Day, code: str, value: DateValue, terms: Terms) -> str:
-    """https://hl7.org/fhir/R4/search.html#prefix; `ap` reaches as far again as the date covers, a year for a birth
-    date."""
+def _date(source: Span | Moment, code: str, value: DateValue, terms: Terms) -> str:
+    """https://hl7.org/fhir/R4/search.html#prefix; `ap` reaches as far again as the date covers."""
     if isinstance(source, Moment):
         return _moment(terms.changed if code == "_lastUpdated" else source.sql, value, terms)
     low, high, present = _bounds(source)
-    margin = A_YEAR_OF_DAYS if isinstance(source, Day) else value.high - value.low
+    margin = value.high - value.low
     start, end = terms.bind(value.low), terms.bind(value.high)
     within = f"{start} <= {low} AND {high} <= {end}"
     match value.prefix:
@@ -247,13 +241,8 @@ def _date(source: Span | Moment | Day, code: str, value: DateValue, terms: Terms
     return f"({present} AND ({test}))"
 
 
-def _bounds(source: Span | Day) -> tuple[str, str, str]:
+def _bounds(source: Span) -> tuple[str, str, str]:
     """First, first after the last, and whether there is a date at all."""
-    if isinstance(source, Day):
-        text = source.sql
-        first = f"CAST(REPLACE(SUBSTR({text} || '-01-01', 1, 10), '-', '') AS INTEGER)"
-        padded = f"CASE LENGTH({text}) WHEN 4 THEN {text} || '-12-31' WHEN 7 THEN {text} || '-31' ELSE {text} END"
-        return first, f"(CAST(REPLACE({padded}, '-', '') AS INTEGER) + 1)", f"{text} IS NOT NULL"
     if source.open_ended:
         present = f"({source.low} IS NOT NULL OR {source.high} IS NOT NULL)"
         return f"COALESCE({source.low}, -{_ENDLESS})", f"COALESCE({source.high}, {_ENDLESS})", present

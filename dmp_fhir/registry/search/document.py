@@ -26,7 +26,7 @@ anything else is refused (400), or left aside and reported when the request says
 - Repeated parameters must all hold; values between commas are alternatives; `\\,` `\\|` `\\$` stand for the
   letters.
 - Dates take the prefixes {", ".join(f"`{prefix}`" for prefix in PREFIXES)}, of any precision; a date without
-  zone is one of Paris. `ap` reaches as far again on both sides as the date covers (a birth date: one year).
+  zone is one of Paris. `ap` reaches as far again on both sides as the date covers.
 - Tokens are `code`, `system|code`, `system|` or `|code`. Texts are compared from their start, without case nor
   accents; `:contains` looks anywhere, `:exact` compares letter by letter; only the first 256 characters of a
   text are searched.

@@ -12,7 +12,7 @@ from dmp_fhir.registry.search.definitions import (
     patient,
     token,
 )
-from dmp_fhir.registry.search.sources import Day, Flag, References, Texts
+from dmp_fhir.registry.search.sources import Flag, References, Texts
 
 
 def _names(name: str, family: str | None = None, given: str | None = None) -> tuple[Parameter, ...]:
@@ -30,14 +30,10 @@ def _active(definition: str, sql: str = "p.active") -> Parameter:
     )
 
 
+# TD0.2 names the patient by the INS: no guide has a search by traits (interactions/td02_record_status.py refuses it).
 PATIENT = (
     *common("r"),
     identifier("Patient"),
-    *_names("Patient-name", "individual-family", "individual-given"),
-    Parameter(
-        "birthdate", "date", f"{HL7}/individual-birthdate", Day("r.birth_date"), "Date de naissance", "Birth date"
-    ),
-    token("gender", f"{HL7}/individual-gender", "Sexe", "Gender"),
     _active("Patient-active", "r.status = 'open'"),
 )
 

@@ -38,7 +38,7 @@ class TextValue:
 
 @dataclass(frozen=True, slots=True)
 class DateValue:
-    """`[low, high)` is what the date covers: milliseconds, or days numbered yyyymmdd for a parameter of type Day."""
+    """`[low, high)` is what the date covers, in milliseconds."""
 
     prefix: str
     low: int

@@ -12,7 +12,7 @@ from dmp_fhir.outcome import refuse
 from dmp_fhir.profiles.primitives import date_interval
 from dmp_fhir.registry.search.definitions import PREFIXES, Parameter
 from dmp_fhir.registry.search.query import DateValue, ReferenceValue, TextValue, TokenValue
-from dmp_fhir.registry.search.sources import Day, Flag
+from dmp_fhir.registry.search.sources import Flag
 from dmp_fhir.registry.search.values import LONGEST_TEXT, bounded, fold, literal
 
 PARIS = ZoneInfo("Europe/Paris")
@@ -107,11 +107,6 @@ def read_date(parameter: Parameter, text: str) -> DateValue:
     if match is None or (match["minute"] and len(match["day"]) != 10):
         _refuse_date(parameter)
     try:
-        if isinstance(parameter.source, Day):
-            if match["minute"]:
-                _refuse_value(parameter, "une date sans heure", "a date without time")
-            date_interval(date)
-            return DateValue(prefix, *_days(date))
         if not match["minute"]:
             return DateValue(prefix, *date_interval(date))
         local = f"{match['day']}T{match['minute']}{match['second'] or ':00'}"
@@ -126,13 +121,6 @@ def read_date(parameter: Parameter, text: str) -> DateValue:
 def _paris_offset(local: str) -> str:
     offset = datetime.fromisoformat(local[:19]).replace(tzinfo=PARIS).strftime("%z")
     return f"{offset[:3]}:{offset[3:]}"
-
-
-def _days(date: str) -> tuple[int, int]:
-    """First day of a date and the number after its last one, as yyyymmdd: months and years end on a 31st here."""
-    first = int((date + "-01-01")[:10].replace("-", ""))
-    last = int((date + {4: "-12-31", 7: "-31", 10: ""}[len(date)]).replace("-", ""))
-    return first, last + 1
 
 
 def _refuse_date(parameter: Parameter) -> NoReturn:

@@ -65,13 +65,6 @@ class Moment:
 
 
 @dataclass(frozen=True, slots=True)
-class Day:
-    """A FHIR date kept as its text, of any precision."""
-
-    sql: str
-
-
-@dataclass(frozen=True, slots=True)
 class Items:
     """Entries of a list (list_entry). Only those that the caller may see count (TF-010)."""
 
@@ -102,17 +95,5 @@ class FewTexts:
 
 
 Source = (
-    Selector
-    | Tokens
-    | Texts
-    | References
-    | Column
-    | Flag
-    | Span
-    | Moment
-    | Day
-    | Items
-    | Pointer
-    | NationalIds
-    | FewTexts
+    Selector | Tokens | Texts | References | Column | Flag | Span | Moment | Items | Pointer | NationalIds | FewTexts
 )

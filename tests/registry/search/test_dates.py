@@ -157,20 +157,3 @@ def test_a_minute_without_seconds_is_a_whole_minute() -> None:
     assert known is not None
     value = read_date(known, "2024-01-01T10:00Z")
     assert value.high - value.low == 60_000
-
-
-BIRTHS = ("1980", "1980-05", "1980-05-31", "1981-01-01")
-
-
-@pytest.mark.parametrize("stored", BIRTHS)
-def test_birth_dates(database: Database, stored: str) -> None:
-    """Days are compared as days: no zone plays a part."""
-    with database.transaction() as tx:
-        put(tx, patient(birthDate=stored))
-    for prefix, text in itertools.product(PREFIXES, BIRTHS):
-        if prefix == "ap":
-            expected = abs(int(stored[:4]) - int(text[:4])) <= 1
-        else:
-            expected = satisfies(prefix, date_interval(stored), date_interval(text))
-        page = search(database, "Patient", ("birthdate", prefix + text))
-        assert bool(page.matches) == expected, prefix + text
