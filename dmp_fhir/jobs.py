@@ -42,6 +42,7 @@ from dmp_fhir.registry.shelves import put_new
 from dmp_fhir.registry.versions import new_id
 from dmp_fhir.store.clock import RecordClock, lock_record
 from dmp_fhir.store.database import Database, Transaction
+from dmp_fhir.store.identifiers import keys_of
 from dmp_fhir.store.payloads import PayloadStore
 
 Tree = dict[str, Any]
@@ -75,11 +76,12 @@ class Done:
 def run(database: Database, payloads: PayloadStore, sender: Sender, now_ms: int, settings: PolicySettings) -> Done:
     """Everything that is due at `now_ms`."""
     jobs = _Jobs(database, now_ms, settings)
+    again = jobs.erase_again()  # first: nothing else can be done with what is left of them
     done = Done(
         notices=jobs.notices(),
         lifted=jobs.lift(),
         closed=jobs.close_suspended(),
-        erased=jobs.erase(),
+        erased=again + jobs.erase(),
         cleaned=jobs.clean(),
         sent=send_all(database, sender, now_ms),
     )
@@ -120,7 +122,8 @@ class _Jobs:
         return sum(self._one(record_id, self._close) for record_id in due)
 
     def erase(self) -> int:
-        """Records closed for ten years, and those whose holder asked for it, are destroyed (AR-10)."""
+        """Records closed for ten years, and those whose holder asked for it, are destroyed (AR-10): their rows and,
+        after the commit, their key."""
         before = years_before(self.now, RETENTION_YEARS)
         with self.database.snapshot() as reader:
             due = [record_id for record_id, _ in to_erase(reader, before)]
@@ -130,12 +133,38 @@ class _Jobs:
             asked = dict(to_erase(tx, before)).get(record_id)
             if asked is None:
                 return 0
-            erase(tx, record_id, self.now)
-            reason = "EFFACEMENT_DEMANDE" if asked else "FIN_DE_CONSERVATION"
-            self._trace(tx, record_id, "delete", "D", ("AR-10",), (("Patient", record_id, None),), reason)
+            self._erased(tx, record_id, "EFFACEMENT_DEMANDE" if asked else "FIN_DE_CONSERVATION")
             return 1
 
-        return sum(self._one(record_id, destroy) for record_id in due)
+        erased = sum(self._one(record_id, destroy) for record_id in due)
+        self.destroy_keys()
+        return erased
+
+    def destroy_keys(self) -> int:
+        """The keys of erased records, once the erasure is committed; also those that an earlier run left behind. How
+        many. From then on nothing opens what they sealed, in a backup either (TF-246)."""
+        with self.database.snapshot() as reader:
+            keys = keys_of(reader)
+            erased = [row[0] for row in reader.rows("SELECT record_id FROM record_state WHERE erased IS NOT NULL")]
+        return keys.destroy(sorted(set(erased) - set(keys.store.destroyed())), self.now)
+
+    def erase_again(self) -> int:
+        """Records that a restored backup brought back after their erasure: their keys are destroyed, and what is left
+        of them goes again."""
+        with self.database.snapshot() as reader:
+            destroyed = keys_of(reader).store.destroyed()
+            gone = [each for each in destroyed if reader.row("SELECT 1 FROM record WHERE id = :id", {"id": each})]
+
+        def destroy(tx: Transaction, clock: RecordClock) -> int:
+            self._erased(tx, clock.record_id, "EFFACEMENT_REPRIS")
+            return 1
+
+        return sum(self._one(record_id, destroy) for record_id in gone)
+
+    def _erased(self, tx: Transaction, record_id: str, reason: str) -> None:
+        erase(tx, record_id, self.now)
+        entities = (("Patient", record_id, None),)
+        self._trace(tx, record_id, "delete", "D", ("AR-10",), entities, reason, lasting=True)
 
     def clean(self) -> int:
         """Messages sent, and emergency accesses ended and reviewed, more than 90 days ago: the trace has them."""
@@ -206,6 +235,8 @@ class _Jobs:
         rules: tuple[str, ...],
         entities: tuple[Entity, ...],
         reason: str | None = None,
+        *,
+        lasting: bool = False,
     ) -> None:
         act = Act(
             interaction=interaction,
@@ -214,6 +245,7 @@ class _Jobs:
             entities=entities,
             rules=rules,
             reason=reason,
+            lasting=lasting,
         )
         log.append(tx, act, AGENT, self.now)
 

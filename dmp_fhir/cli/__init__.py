@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dmp_fhir.cli.commands import main
 from dmp_fhir.cli.identifiers import identifier
+from dmp_fhir.cli.keys import keys
 from dmp_fhir.cli.operator import jobs, matrix, record, review
 from dmp_fhir.cli.policy import policy
 from dmp_fhir.cli.validation import profiles_group, validate
 
 policy.add_command(matrix)
-for command in (policy, jobs, record, review, validate, profiles_group, identifier):
+for command in (policy, jobs, record, review, keys, validate, profiles_group, identifier):
     main.add_command(command)
 
 __all__ = ["main"]

@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 
 from dmp_fhir import __version__
-from dmp_fhir.app import build_services
+from dmp_fhir.app import build_services, open_database
 from dmp_fhir.cli.loading import Loader, world_files
 from dmp_fhir.identity.claims import INS_STATUSES
 from dmp_fhir.identity.identifiers import normalised_structure
@@ -22,6 +22,8 @@ from dmp_fhir.settings import BadSetting, Settings, describe
 from dmp_fhir.store import schema
 from dmp_fhir.store.check import check as check_store
 from dmp_fhir.store.database import Database, dialect_of
+from dmp_fhir.store.errors import KeysRefused
+from dmp_fhir.store.opening import give_keys, master_keys
 from dmp_fhir.store.payloads import PayloadStore
 
 ORPHAN_GRACE_MS = 3_600_000
@@ -73,6 +75,7 @@ def serve(host: str, port: int, workers: int, threads: int) -> None:
         raise click.ClickException("the database is not migrated to this version; run: dmp-fhir init")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     click.echo(f"dmp-fhir {__version__} on {settings.base_url} ({dialect_of(settings.database)}, {workers} workers)")
+    _database(settings).close()  # keys that are missing or wrong are told now, once
     _share_one_heap()
     Granian(
         "dmp_fhir.app:create_app",
@@ -104,9 +107,29 @@ def init() -> None:
     settings = _settings()
     settings.data_folder.mkdir(parents=True, exist_ok=True)
     schema.upgrade(settings.database)
+    _give_keys(settings)
     if settings.profile == "development":
         _sandbox(settings)
     click.echo(f"database at version {schema.current(settings.database)}")
+
+
+def _give_keys(settings: Settings) -> None:
+    """Keys for the records, when the registry has none yet."""
+    database = Database.open(settings.database)
+    try:
+        masters = master_keys(settings.key_folder, settings.master_keys)
+        give_keys(database, settings.key_store, masters, system_clock(), click.echo)
+    except KeysRefused as refused:
+        raise click.ClickException(str(refused)) from refused
+    finally:
+        database.close()
+
+
+def _database(settings: Settings) -> Database:
+    try:
+        return open_database(settings)
+    except BadSetting as bad:
+        raise click.ClickException(str(bad)) from bad
 
 
 @main.command()
@@ -191,7 +214,7 @@ def list_personas() -> None:
 def check() -> None:
     """Verify the database and the documents; exit code 1 when something is wrong."""
     settings = _settings()
-    database = Database.open(settings.database)
+    database = _database(settings)
     findings = check_store(database, PayloadStore(settings.payload_folder))
     for finding in findings:
         click.echo(finding)

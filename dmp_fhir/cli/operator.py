@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 
 from dmp_fhir import jobs as scheduled
-from dmp_fhir.app import policy_settings
+from dmp_fhir.app import open_database, policy_settings
 from dmp_fhir.audit import log
 from dmp_fhir.audit.acts import Act
 from dmp_fhir.identity.context import AccessContext
@@ -44,7 +44,10 @@ def _settings() -> Settings:
 def _database(settings: Settings) -> Database:
     if not schema.is_current(settings.database):
         raise click.ClickException("the database is not migrated to this version; run: dmp-fhir init")
-    return Database.open(settings.database)
+    try:
+        return open_database(settings)
+    except BadSetting as bad:
+        raise click.ClickException(str(bad)) from bad
 
 
 def _operator() -> AccessContext:

@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 from dmp_fhir.policy.predicate import Predicate
 from dmp_fhir.policy.second_look import columns as deciding_columns
 from dmp_fhir.registry.versions import settle
 from dmp_fhir.store.bodies import alert, document_place
-from dmp_fhir.store.database import Reader, Transaction
+from dmp_fhir.store.database import Database, Reader, Transaction
 from dmp_fhir.store.identifiers import keys_of
 from dmp_fhir.store.payloads import PayloadDamaged, PayloadStore
 from dmp_fhir.store.sealing import SealBroken
@@ -88,6 +89,51 @@ def payload_of(reader: Reader, record_id: str, document_id: str) -> Payload | No
         {"record_id": record_id, "document_id": document_id},
     )
     return Payload(*row) if row else None
+
+
+def in_clear(reader: Reader) -> int:
+    """How many documents an older version stored in clear."""
+    row = reader.row("SELECT COUNT(*) FROM payload WHERE NOT sealed")
+    return int(row[0]) if row else 0
+
+
+def encrypt_documents(database: Database, payloads: PayloadStore, done: Callable[[], object] = lambda: None) -> int:
+    """Encrypt the documents that are in clear, each in a transaction of its own, so that it may be cut off anywhere;
+    how many. Their old files are named by no row any more: `collect_orphans` removes them. A damaged one is left as it
+    is, for `dmp-fhir check` to tell."""
+    count, after = 0, ("", "")
+    while True:
+        with database.snapshot() as reader:
+            rows = reader.rows(
+                "SELECT record_id, id FROM payload WHERE NOT sealed AND (record_id, id) > (:record_id, :id)"
+                " ORDER BY record_id, id LIMIT 100",
+                {"record_id": after[0], "id": after[1]},
+            )
+        if not rows:
+            return count
+        for record_id, payload_id in rows:
+            after = (record_id, payload_id)
+            count += database.write(lambda tx, one=after: _encrypt(tx, payloads, *one))  # type: ignore[misc]
+            done()
+
+
+def _encrypt(tx: Transaction, payloads: PayloadStore, record_id: str, payload_id: str) -> int:
+    lock = " FOR UPDATE" if tx.dialect == "postgresql" else ""
+    row = tx.row(
+        f"SELECT resource_type, sha256 FROM payload WHERE record_id = :record_id AND id = :id AND NOT sealed{lock}",
+        {"record_id": record_id, "id": payload_id},
+    )
+    if row is None:
+        return 0
+    try:
+        content = payloads.get(row[1])
+    except PayloadDamaged:
+        return 0
+    pieces = keys_of(tx).of(record_id).seal_document(document_place(record_id, row[0], payload_id), content)
+    return tx.execute(
+        "UPDATE payload SET sha256 = :digest, sealed = :sealed WHERE record_id = :record_id AND id = :id",
+        {"digest": payloads.put_pieces(pieces), "sealed": True, "record_id": record_id, "id": payload_id},
+    )
 
 
 def content_of(reader: Reader, payloads: PayloadStore, record_id: str, payload: Payload) -> bytes:

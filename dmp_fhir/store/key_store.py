@@ -204,20 +204,11 @@ class KeyStore:
             empty_log(path_of(self.url))
         return destroyed
 
-    def destroyed(self, after: str = "") -> list[str]:
-        """The records whose key was destroyed, a batch in order of their id."""
+    def destroyed(self) -> list[str]:
+        """The records whose key was destroyed."""
         with self.database.snapshot() as reader:
-            rows = reader.rows(
-                f"SELECT record_id FROM record_key WHERE destroyed IS NOT NULL AND record_id > :after"
-                f" ORDER BY record_id LIMIT {BATCH}",
-                {"after": after},
-            )
+            rows = reader.rows("SELECT record_id FROM record_key WHERE destroyed IS NOT NULL ORDER BY record_id")
         return [row[0] for row in rows]
-
-    def is_destroyed(self, record_id: str) -> bool:
-        with self.database.snapshot() as reader:
-            row = reader.row("SELECT destroyed FROM record_key WHERE record_id = :id", {"id": record_id})
-        return row is not None and row[0] is not None
 
     # --- master keys ----------------------------------------------------------------------------------
 

@@ -15,6 +15,7 @@ from dmp_fhir.identity.context import AccessContext
 from dmp_fhir.identity.sandbox import claims_of, personas
 from dmp_fhir.interactions.ceilings import HOUR_MS, Ceiling
 from dmp_fhir.outcome import Refused
+from tests.fixtures.world import cast
 from tests.leaks.test_rights import of, some_document
 from tests.leaks.twins import Registry
 from tests.rest.bodies import CLAIRE, INS, lot, simple
@@ -198,8 +199,7 @@ def test_tf_056_over_http(watched: tuple[Flask, Caller], caplog: pytest.LogCaptu
     """Records one may not open count too; the trace tells which records were touched."""
     app, talk = watched
     database = app.extensions["dmp_fhir"].database
-    with database.snapshot() as reader:
-        numbers = [row[0] for row in reader.rows("SELECT value FROM ins ORDER BY value")]
+    numbers = sorted(patient["ins"]["value"] for patient in cast()["patients"])
     with caplog.at_level(logging.CRITICAL, "dmp_fhir.alert"):
         answers = [talk.get(of(f"{INS}|{each}"), by="dr-petit") for each in numbers[:6]]
     assert [answer.status == 429 for answer in answers] == [False] * 3 + [True] * 3

@@ -52,6 +52,12 @@ def with_keys(url: str, template: Path, folder: Path) -> Database:
     return database
 
 
+def looked_up(database: Database, number: str) -> str:
+    """The keyed hash by which a matricule is in the table `ins`."""
+    assert database.keys is not None
+    return database.keys.hidden(number.rpartition("|")[2])
+
+
 def reopened(url: str, data_folder: Path) -> Database:
     """The database of a data folder, with its keys, as another process opens it."""
     keys = data_folder / "keys"
