@@ -6,12 +6,15 @@ import os
 import secrets
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
 
 from dmp_fhir.http import fhir
+from dmp_fhir.http.observing import observed
+from dmp_fhir.http.operations import operations_around
 from dmp_fhir.identity.issuers import TrustedIssuer, trusted_issuers
 from dmp_fhir.identity.sandbox import Sandbox
 from dmp_fhir.identity.tokens import TokenVerifier
@@ -23,22 +26,31 @@ from dmp_fhir.profiles import active
 from dmp_fhir.profiles.rules import ProfileError
 from dmp_fhir.profiles.validator import Validator
 from dmp_fhir.registry.search.links import PageLinks
+from dmp_fhir.safety import refuse_unsafe
 from dmp_fhir.settings import BadSetting, Settings
 from dmp_fhir.store import schema
 from dmp_fhir.store.database import Database
 from dmp_fhir.store.errors import KeysRefused
+from dmp_fhir.store.figures import figures
 from dmp_fhir.store.opening import master_keys, open_registry
 from dmp_fhir.store.payloads import PayloadStore
 from dmp_fhir.store.tables import metadata
 from dmp_fhir.store.turns import Turns
+from dmp_fhir.telemetry import logs
+from dmp_fhir.telemetry.metrics import Metrics
 
 # Schema, engine and migrations; requests go through store/database.py (docs/decisions/0003-database-access.md).
 db = SQLAlchemy(metadata=metadata)
+# The key of the pseudonyms in the logs.
+LOG_KEY = "logs.key"
+# The key of the backups.
+BACKUP_KEY = "backup.key"
 
 
 def create_app(settings: Settings | None = None, clock: Clock = system_clock) -> Flask:
     """The WSGI application. The database must be migrated (`dmp-fhir init`)."""
     settings = settings or Settings.from_environment()
+    refuse_unsafe(settings)
     app = Flask("dmp_fhir", static_folder=None)
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
     app.config["SQLALCHEMY_DATABASE_URI"] = schema.sqlalchemy_url(settings.database)
@@ -48,9 +60,18 @@ def create_app(settings: Settings | None = None, clock: Clock = system_clock) ->
     app.url_map.redirect_defaults = False
     services = app.extensions["dmp_fhir"] = build_services(settings, clock)
     fhir.register(app)
-    answering = fhir.reads_around(app.wsgi_app, services)
-    app.wsgi_app = _in_turn(answering, services.database.turns)  # type: ignore[method-assign, assignment]
+    answering = _in_turn(fhir.reads_around(app.wsgi_app, services), services.database.turns)
+    metrics = Metrics(lambda: figures(services.database, services.payloads))
+    app.wsgi_app = operations_around(  # type: ignore[method-assign, assignment]
+        observed(answering, metrics), services, metrics
+    )
     return app
+
+
+def create_worker() -> Flask:
+    """The application of one process of `dmp-fhir serve`."""
+    logs.catch_the_uncaught()
+    return create_app()
 
 
 def _in_turn(application: WSGIApplication, turns: Turns) -> WSGIApplication:
@@ -117,6 +138,24 @@ def _issuers(settings: Settings) -> list[TrustedIssuer]:
     if settings.issuers_file:
         return trusted_issuers(Path(settings.issuers_file))
     return [Sandbox(settings.key_folder).trusted()]
+
+
+def log_configuration(settings: Settings) -> dict[str, Any]:
+    """The logs of every process of the server."""
+    _key(settings.key_folder, LOG_KEY)
+    return logs.configuration(settings.log_level, settings.log_form, settings.key_folder / LOG_KEY)
+
+
+def pseudonyms(settings: Settings) -> logs.Pseudonyms:
+    """What stands in the logs for numbers of persons."""
+    return logs.Pseudonyms(_key(settings.key_folder, LOG_KEY))
+
+
+def backup_key(settings: Settings, *, new: bool) -> bytes | None:
+    """What backups are sealed with; made when there is none and `new`, else None."""
+    if not new and not (settings.key_folder / BACKUP_KEY).exists():
+        return None
+    return _key(settings.key_folder, BACKUP_KEY)
 
 
 def _key(folder: Path, name: str) -> bytes:

@@ -30,7 +30,7 @@ from dmp_fhir.notify.messages import ANNOUNCEMENT, CLOSED, VISIBLE, patient_and_
 from dmp_fhir.notify.sender import Sender, send_all
 from dmp_fhir.policy.facts import DELETED
 from dmp_fhir.policy.rules.masks import one_month_before
-from dmp_fhir.policy.settings import PolicySettings
+from dmp_fhir.policy.settings import DEFAULT_SETTINGS, PolicySettings
 from dmp_fhir.policy.standing import load_standing
 from dmp_fhir.registry.consents import consequences
 from dmp_fhir.registry.documents import amend_document, stored_document
@@ -91,6 +91,12 @@ def run(database: Database, payloads: PayloadStore, sender: Sender, now_ms: int,
     return done
 
 
+def erase_again(database: Database, now_ms: int) -> int:
+    """Records that a restored backup brought back after their erasure: their keys are destroyed, and what is left of
+    them goes again. How many."""
+    return _Jobs(database, now_ms, DEFAULT_SETTINGS).erase_again()
+
+
 def years_before(now_ms: int, years: int) -> int:
     """The same instant so many years ago; 28 February for a 29th that was not."""
     now = datetime.fromtimestamp(now_ms // 1000, UTC)
@@ -149,8 +155,6 @@ class _Jobs:
         return keys.destroy(sorted(set(erased) - set(keys.store.destroyed())), self.now)
 
     def erase_again(self) -> int:
-        """Records that a restored backup brought back after their erasure: their keys are destroyed, and what is left
-        of them goes again."""
         with self.database.snapshot() as reader:
             destroyed = keys_of(reader).store.destroyed()
             gone = [each for each in destroyed if reader.row("SELECT 1 FROM record WHERE id = :id", {"id": each})]

@@ -6,6 +6,7 @@ Every setting is a field of `Settings` with its environment variable, default an
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 from collections.abc import Mapping
@@ -13,12 +14,14 @@ from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from dmp_fhir.canonicals import INS_NIA, INS_NIR, INS_SYSTEMS
+from dmp_fhir.canonicals import INS_NIA, INS_NIR, INS_NIR_DEMO, INS_NIR_TEST, INS_SYSTEMS
 from dmp_fhir.profiles.cda_rules import refusing
+from dmp_fhir.telemetry.logs import FORMS, LEVELS
 
 PROFILES = ("development", "production")
 SYNTHESIS_AUTHORS = ("treating-physician", "physician", "any")
 PROFILE_LEVELS = ("released", "main", "mhd")
+SHORTEST_SECRET = 16
 
 
 class BadSetting(ValueError):
@@ -26,9 +29,8 @@ class BadSetting(ValueError):
 
 
 def _setting(variable: str, meaning: str, default: Any = MISSING, *, secret: bool = False) -> Any:
+    """A field of Settings; one that may hold a secret is left out of its repr (TF-250)."""
     metadata = {"variable": variable, "meaning": meaning}
-    if default is MISSING:
-        return field(metadata=metadata, repr=not secret)
     return field(default=default, metadata=metadata, repr=not secret)
 
 
@@ -38,18 +40,23 @@ class Settings:
 
     profile: str = _setting(
         "DMP_FHIR_PROFILE",
-        "`development` trusts the sandbox issuer; `production` refuses it, and refuses to start unsafe",
+        "`development` trusts the sandbox issuer; `production` refuses it, and refuses to start unsafe"
+        " (`dmp-fhir safety`)",
         "development",
     )
     data_folder: Path = _setting("DMP_FHIR_DATA", "Folder of the database, the documents and the keys", Path("var"))
     database_url: str = _setting(
-        "DATABASE_URL", "`sqlite:///PATH` or `postgresql://…`; empty means SQLite in the data folder", ""
+        "DATABASE_URL",
+        "`sqlite:///PATH` or `postgresql://…`; empty means SQLite in the data folder",
+        "",
+        secret=True,
     )
     key_database: str = _setting(
         "DMP_FHIR_KEY_DATABASE",
         "Where the wrapped keys of the records are: `sqlite:///PATH` or `postgresql://…`, never the registry's own"
         " database; empty means `keys/record-keys.sqlite` in the data folder",
         "",
+        secret=True,
     )
     master_keys: str = _setting(
         "DMP_FHIR_MASTER_KEYS",
@@ -111,9 +118,24 @@ class Settings:
     )
     test_identities: bool = _setting(
         "DMP_FHIR_TEST_IDENTITIES",
-        "In production, open records for the INS of tests and demonstrations too (OID …4.10 and …4.11); development"
-        " always does",
+        "Make a production profile a test instance: records are opened for the INS of tests and demonstrations (OID"
+        " …4.10 and …4.11) and for no other; development opens them for all",
         False,
+    )
+    log_level: str = _setting(
+        "DMP_FHIR_LOG_LEVEL", "`debug`, `info` (each request), `warning`, `error` or `critical`", "info"
+    )
+    log_form: str = _setting("DMP_FHIR_LOG_FORM", "`json`, one object a line, or `text` for a terminal", "json")
+    metrics_secret: str = _setting(
+        "DMP_FHIR_METRICS_SECRET",
+        "Bearer secret that opens `/metrics`, 16 characters or more; without it and without networks, 404",
+        "",
+        secret=True,
+    )
+    metrics_networks: str = _setting(
+        "DMP_FHIR_METRICS_NETWORKS",
+        "Networks that may read `/metrics` when they ask directly, not through a proxy (`127.0.0.0/8,10.1.0.0/16`)",
+        "",
     )
     max_body: int = _setting("DMP_FHIR_MAX_BODY", "Largest request body in general", 1_000_000)
     max_submission: int = _setting("DMP_FHIR_MAX_SUBMISSION", "Largest ITI-65 or ITI-105 request body", 150_000_000)
@@ -123,6 +145,9 @@ class Settings:
     def __post_init__(self) -> None:
         _one_of(self, "profile", PROFILES)
         _one_of(self, "profile_level", PROFILE_LEVELS)
+        _one_of(self, "log_level", LEVELS)
+        _one_of(self, "log_form", FORMS)
+        _check_metrics(self)
         try:
             refusing(self.cda_check)
         except ValueError as fault:
@@ -141,19 +166,14 @@ class Settings:
             raise BadSetting("DATABASE_URL: must start with sqlite:/// or postgresql://")
         if self.key_database and not re.match(r"(sqlite:///|postgres(ql)?://)", self.key_database):
             raise BadSetting("DMP_FHIR_KEY_DATABASE: must start with sqlite:/// or postgresql://")
-        if self.profile == "production":
-            self._refuse_unsafe()
-
-    def _refuse_unsafe(self) -> None:
-        if not self.base_url.startswith("https://"):
-            raise BadSetting("DMP_FHIR_BASE_URL: the production profile needs an https address")
-        if not self.issuers_file:
-            raise BadSetting("DMP_FHIR_ISSUERS: the production profile does not trust the sandbox issuer; name yours")
 
     @property
     def ins_systems(self) -> frozenset[str]:
-        """The naming systems of the INS that records are opened for."""
-        return INS_SYSTEMS if self.profile != "production" or self.test_identities else frozenset({INS_NIR, INS_NIA})
+        """The naming systems of the INS that records are opened for: real people and invented ones are never in the
+        same instance, but for development."""
+        if self.profile != "production":
+            return INS_SYSTEMS
+        return frozenset({INS_NIR_TEST, INS_NIR_DEMO} if self.test_identities else {INS_NIR, INS_NIA})
 
     @property
     def database(self) -> str:
@@ -200,6 +220,16 @@ def _one_of(settings: Settings, name: str, allowed: tuple[str, ...]) -> None:
     value = getattr(settings, name)
     if value not in allowed:
         raise BadSetting(f"{_variable(name)}: {value!r} is none of {', '.join(allowed)}")
+
+
+def _check_metrics(settings: Settings) -> None:
+    if 0 < len(settings.metrics_secret) < SHORTEST_SECRET:
+        raise BadSetting(f"DMP_FHIR_METRICS_SECRET: at least {SHORTEST_SECRET} characters")
+    for network in filter(None, settings.metrics_networks.split(",")):
+        try:
+            ipaddress.ip_network(network.strip())
+        except ValueError as bad:
+            raise BadSetting(f"DMP_FHIR_METRICS_NETWORKS: {network.strip()!r} is not a network") from bad
 
 
 def _convert(name: str, variable: str, text: str) -> Any:

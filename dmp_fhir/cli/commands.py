@@ -1,19 +1,22 @@
-"""Commands: serve, init, load, seed, token, personas, check, collect, migrate, settings."""
+"""Commands: serve, init, load, seed, token, personas, check, collect, migrate, settings, pseudonym."""
 
 from __future__ import annotations
 
 import ctypes
-import logging
+import os
 import sys
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
 
 import click
 
 from dmp_fhir import __version__
-from dmp_fhir.app import build_services, open_database
+from dmp_fhir.app import build_services, log_configuration, open_database, pseudonyms
 from dmp_fhir.cli.loading import Loader, world_files
+from dmp_fhir.cli.safety import refuse_to_serve
 from dmp_fhir.identity.claims import INS_STATUSES
 from dmp_fhir.identity.identifiers import normalised_structure
 from dmp_fhir.identity.sandbox import LONGEST_LIFETIME_S, PURPOSES, Sandbox, personas, structures
@@ -25,6 +28,7 @@ from dmp_fhir.store.database import Database, dialect_of
 from dmp_fhir.store.errors import KeysRefused
 from dmp_fhir.store.opening import give_keys, master_keys
 from dmp_fhir.store.payloads import PayloadStore
+from dmp_fhir.telemetry import metrics
 
 ORPHAN_GRACE_MS = 3_600_000
 # Request line and headers together, in bytes; beyond: 431 (TF-117).
@@ -69,16 +73,18 @@ def serve(host: str, port: int, workers: int, threads: int) -> None:
     from granian import Granian
     from granian.constants import HTTPModes, Interfaces
     from granian.http import HTTP1Settings
+    from granian.log import LogLevels
 
     settings = _settings()
     if not schema.is_current(settings.database):
         raise click.ClickException("the database is not migrated to this version; run: dmp-fhir init")
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    refuse_to_serve(settings)
+    click.get_current_context().with_resource(_folder_of_metrics())
     click.echo(f"dmp-fhir {__version__} on {settings.base_url} ({dialect_of(settings.database)}, {workers} workers)")
     _database(settings).close()  # keys that are missing or wrong are told now, once
     _share_one_heap()
     Granian(
-        "dmp_fhir.app:create_app",
+        "dmp_fhir.app:create_worker",
         address=host,
         port=port,
         interface=Interfaces.WSGI,
@@ -91,7 +97,17 @@ def serve(host: str, port: int, workers: int, threads: int) -> None:
         workers_kill_timeout=30,
         factory=True,
         websockets=False,
+        log_level=LogLevels(settings.log_level),
+        log_dictconfig=log_configuration(settings),
     ).serve()
+
+
+@contextmanager
+def _folder_of_metrics() -> Iterator[None]:
+    """Where the workers of this server keep their figures, to be added up; gone with the server."""
+    with tempfile.TemporaryDirectory(prefix="dmp-fhir-metrics-", ignore_cleanup_errors=True) as folder:
+        os.environ[metrics.FOLDER_VARIABLE] = folder
+        yield
 
 
 def _share_one_heap() -> None:
@@ -105,15 +121,15 @@ def _share_one_heap() -> None:
 def init() -> None:
     """Create the data folder and bring the database to this version."""
     settings = _settings()
-    settings.data_folder.mkdir(parents=True, exist_ok=True)
+    settings.data_folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     schema.upgrade(settings.database)
-    _give_keys(settings)
+    give_keys_to(settings)
     if settings.profile == "development":
         _sandbox(settings)
     click.echo(f"database at version {schema.current(settings.database)}")
 
 
-def _give_keys(settings: Settings) -> None:
+def give_keys_to(settings: Settings) -> None:
     """Keys for the records, when the registry has none yet."""
     database = Database.open(settings.database)
     try:
@@ -235,3 +251,10 @@ def collect() -> None:
 def list_settings() -> None:
     """Print every setting with its default and meaning."""
     click.echo(describe(), nl=False)
+
+
+@main.command(name="pseudonym")
+@click.argument("value")
+def show_pseudonym(value: str) -> None:
+    """Print what stands in the logs for VALUE, a number of a person or structure."""
+    click.echo(pseudonyms(_settings()).of(value))

@@ -220,7 +220,7 @@ def load(file: Path) -> None:
         raise click.ClickException(f"{file}: {bad}") from bad
     if found.version in _versions(settings.data_folder, data):
         raise click.ClickException(f"{file}: another matrix already has the version {found.version}; give it its own")
-    settings.data_folder.mkdir(parents=True, exist_ok=True)
+    settings.data_folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     draft = settings.data_folder / f".{FILE_NAME}"
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
     with os.fdopen(descriptor, "wb") as stream:

@@ -14,6 +14,7 @@ from werkzeug.wrappers import Request as HttpRequest
 
 from dmp_fhir.audit import log
 from dmp_fhir.audit.acts import Act
+from dmp_fhir.http.observing import ASKED, REQUEST_ID
 from dmp_fhir.http.rendering import Rendered, render
 from dmp_fhir.identity.context import AccessContext
 from dmp_fhir.interactions.addresses import address_of
@@ -46,6 +47,7 @@ def answer(request: HttpRequest, services: Services, path: str) -> Rendered:
 
 def _capabilities(request: HttpRequest, services: Services) -> Response:
     """Open to anybody: https://hl7.org/fhir/R4/http.html#capabilities"""
+    request.environ[ASKED] = Request(_method(request), operation="metadata")
     if _method(request) not in ("GET", "HEAD"):
         refuse(
             405,
@@ -80,10 +82,10 @@ def _method(request: HttpRequest) -> str:
 
 def request_id(request: HttpRequest) -> str:
     """The client's X-Request-Id when it is harmless, else one of ours; the same during one request."""
-    if "dmp_fhir.request_id" not in request.environ:
+    if REQUEST_ID not in request.environ:
         given = request.headers.get("X-Request-Id", "")
-        request.environ["dmp_fhir.request_id"] = given if _REQUEST_ID.fullmatch(given) else str(uuid.uuid4())
-    return request.environ["dmp_fhir.request_id"]
+        request.environ[REQUEST_ID] = given if _REQUEST_ID.fullmatch(given) else str(uuid.uuid4())
+    return request.environ[REQUEST_ID]
 
 
 # --- in -------------------------------------------------------------------------------------------
@@ -97,6 +99,7 @@ def _handle(request: HttpRequest, services: Services, path: str) -> Response:
         asked = _address(request, path)
     except Refused as refused:
         fault = refused
+    request.environ[ASKED] = asked
     exchange = Exchange(services, _identify(request, services, asked), asked, request_id(request))
     try:
         if fault:
@@ -104,7 +107,8 @@ def _handle(request: HttpRequest, services: Services, path: str) -> Response:
         if asked.operation != "bundle":
             check_route(asked)
         _require_format(request, asked)
-        exchange = exchange.asking(_with_body(request, services, asked))
+        request.environ[ASKED] = asked = _with_body(request, services, asked)
+        exchange = exchange.asking(asked)
     except Refused as refused:
         trace_refusal(exchange, *act_of(asked), refused.refusal)
         raise

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import logging
-import traceback
 import uuid
 
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Request as HttpRequest
 
 from dmp_fhir.http.endpoint import answer_format, request_id
+from dmp_fhir.http.observing import FAULT
 from dmp_fhir.http.rendering import Rendered, render
 from dmp_fhir.interactions.messages import Response
 from dmp_fhir.outcome import error, operation_outcome
 from dmp_fhir.policy.refusals import PolicyInTrouble
 from dmp_fhir.settings import Settings
 from dmp_fhir.store.database import StoreUnavailable
+from dmp_fhir.telemetry.logs import event, place
 
 logger = logging.getLogger("dmp_fhir")
 
@@ -32,10 +33,13 @@ def answer_fault(fault: Exception, request: HttpRequest, settings: Settings) -> 
         case HTTPException():
             response = _http_fault(fault)
         case StoreUnavailable():
+            request.environ[FAULT] = "database"
             response = _unavailable(fault)
         case PolicyInTrouble():
+            request.environ[FAULT] = "policy"
             response = _undecided(fault)
         case _:
+            request.environ[FAULT] = "own"
             response = _own_fault(fault)
     languages = request.headers.get("Accept-Language")
     return render(response, answer_format(request), settings, request_id(request), languages)
@@ -55,13 +59,14 @@ def _http_fault(fault: HTTPException) -> Response:
 
 def _unavailable(fault: StoreUnavailable) -> Response:
     """No trace, no service (D30)."""
-    logger.error("store unavailable: %s", type(fault).__name__)
+    event(logger, logging.ERROR, "store unavailable", kind=type(fault).__name__)
     return _try_again()
 
 
 def _undecided(fault: PolicyInTrouble) -> Response:
     """No decision, no answer (TF-028)."""
-    logging.getLogger("dmp_fhir.alert").critical("policy in trouble: %s at %s", fault, _place(fault.__cause__ or fault))
+    alert = logging.getLogger("dmp_fhir.alert")
+    event(alert, logging.CRITICAL, "policy in trouble", kind=str(fault), place=place(fault.__cause__ or fault))
     return _try_again()
 
 
@@ -78,14 +83,10 @@ def _try_again() -> Response:
 def _own_fault(fault: Exception) -> Response:
     """Our fault: a number for the client, the place for us, values for nobody (TF-152)."""
     number = uuid.uuid4().hex[:12]
-    logger.error("fault %s: %s at %s", number, type(fault).__name__, _place(fault))
+    event(logger, logging.ERROR, "fault", number=number, kind=type(fault).__name__, place=place(fault))
     return _outcome(
         500,
         "exception",
         f"Erreur interne n° {number}.",
         f"Internal error number {number}.",
     )
-
-
-def _place(fault: BaseException) -> str:
-    return " < ".join(f"{each.filename}:{each.lineno}" for each in reversed(traceback.extract_tb(fault.__traceback__)))

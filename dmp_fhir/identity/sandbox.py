@@ -168,7 +168,7 @@ def _key_pair(folder: Path) -> ECKey:
     """The key pair of the folder, created when it is not there: several processes may start at once, the first wins."""
     path = folder / KEY_FILE
     if not path.exists():
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         fresh = ECKey.generate_key("P-256", private=True)
         draft = folder / f".{KEY_FILE}.{os.getpid()}.{secrets.token_hex(4)}"
         descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

@@ -139,12 +139,12 @@ def _rows(reader: Reader) -> Iterator[str]:
 
 
 def _bodies(reader: Reader) -> Iterator[str]:
-    for row in _in_batches(reader, "resource_version", _VERSION_KEY, ("body",)):
+    for row in in_batches(reader, "resource_version", _VERSION_KEY, ("body",)):
         record_id, resource_type, resource_id, version, body = row
         place = version_place(record_id, resource_type, resource_id, version)
         if finding := _body(reader, record_id, place, body):
             yield f"{resource_type}/{resource_id} version {version} in record {record_id or 'DIRECTORY'}: {finding}"
-    for record_id, event_id, body in _in_batches(reader, "audit_event", ("record_id", "id"), ("body",)):
+    for record_id, event_id, body in in_batches(reader, "audit_event", ("record_id", "id"), ("body",)):
         finding = _body(reader, record_id, event_place(record_id, event_id), body)
         if finding and finding != ERASED:
             yield f"AuditEvent/{event_id} in record {record_id or 'DIRECTORY'}: {finding}"
@@ -162,7 +162,7 @@ def _body(reader: Reader, record_id: str, place: str, body: bytes) -> str | None
 
 
 def _payloads(reader: Reader, payloads: PayloadStore) -> Iterator[str]:
-    for row in _in_batches(reader, "payload", ("sha256", "record_id", "id"), ("size", "resource_type", "sealed")):
+    for row in in_batches(reader, "payload", ("sha256", "record_id", "id"), ("size", "resource_type", "sealed")):
         digest, record_id, payload_id, size, resource_type, sealed = row
         try:
             content = payloads.get(digest)
@@ -178,7 +178,7 @@ def _payloads(reader: Reader, payloads: PayloadStore) -> Iterator[str]:
                 yield f"{resource_type}/{payload_id}: {size} bytes announced, {len(content)} stored"
 
 
-def _in_batches(reader: Reader, table: str, key: tuple[str, ...], more: tuple[str, ...]) -> Iterator[tuple[Any, ...]]:
+def in_batches(reader: Reader, table: str, key: tuple[str, ...], more: tuple[str, ...]) -> Iterator[tuple[Any, ...]]:
     """All rows of a table in the order of its key, a few hundred in memory at a time."""
     columns, order = ", ".join(key + more), ", ".join(key)
     after = ", ".join(f":{name}" for name in key)

@@ -50,14 +50,7 @@ class PayloadStore:
         """Keep `content` durably; its SHA-256, which is its name. Content that is here already is used again, and
         repaired if it was damaged. StoreUnavailable when it cannot be written (disk full, input/output error)."""
         digest = hashlib.sha256(content).digest()
-        path = self._path(digest)
-        try:
-            if not self._refresh(path, content):
-                self._write([content])
-            else:
-                _flush_folder(path.parent)
-        except OSError as error:
-            raise StoreUnavailable(f"payload not written: {error.strerror}") from error
+        self.adopt(digest, content)
         return digest
 
     def put_pieces(self, pieces: Iterable[bytes]) -> bytes:
@@ -83,6 +76,21 @@ class PayloadStore:
         if hashlib.sha256(content).digest() != digest:
             raise PayloadDamaged(digest, "altered")
         return content
+
+    def stored(self, digest: bytes) -> bytes:
+        """The bytes of the file as it lies there, for a backup; PayloadDamaged as `get`."""
+        return self.get(digest)
+
+    def adopt(self, digest: bytes, stored: bytes) -> None:
+        """Keep durably a file that `stored` gave, here or in another registry."""
+        path = self._path(digest)
+        try:
+            if self._refresh(path, stored):
+                _flush_folder(path.parent)
+            else:
+                self._write([stored])
+        except OSError as error:
+            raise StoreUnavailable(f"payload not written: {error.strerror}") from error
 
     def size(self, digest: bytes) -> int | None:
         """The size of the stored file in bytes, None when it is missing. The bytes are not verified."""

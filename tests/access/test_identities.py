@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import itertools
-import json
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from dmp_fhir.canonicals import INS_A, INS_C, INS_NIA, INS_NIR, INS_NIR_DEMO, INS_NIR_TEST, URI
-from dmp_fhir.identity.sandbox import AUDIENCE, ISSUER, Sandbox
 from tests.rest.bodies import CLAIRE, lot, simple
 from tests.rest.caller import Caller
 from tests.support.server import MakeApp, MakeToken
@@ -31,28 +28,28 @@ def person(system: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("system", [INS_NIR, INS_NIA, INS_NIR_TEST, INS_NIR_DEMO])
 @pytest.mark.parametrize(
-    ("more", "tests_too"),
-    [({}, True), ({"profile": "production"}, False), ({"profile": "production", "test_identities": True}, True)],
-    ids=("development", "production", "production with tests"),
+    ("instance", "systems"),
+    [
+        ("development", {INS_NIR, INS_NIA, INS_NIR_TEST, INS_NIR_DEMO}),
+        ("production", {INS_NIR, INS_NIA}),
+        ("test instance", {INS_NIR_TEST, INS_NIR_DEMO}),
+    ],
 )
-def test_the_ins_of_tests_only_where_configured(
+def test_real_and_invented_people_are_never_in_one_instance(
     make_app: MakeApp,
     seeded_url: str,
     token: MakeToken,
-    key_folder: Path,
-    tmp_path: Path,
+    production: tuple[dict[str, Any], MakeToken],
     system: str,
-    more: dict[str, Any],
-    tests_too: bool,
+    instance: str,
+    systems: set[str],
 ) -> None:
-    settings = dict(more)
-    if settings:
-        issuers = tmp_path / "issuers.json"
-        issuers.write_text(json.dumps([{"issuer": ISSUER, "audience": AUDIENCE, "jwks": Sandbox(key_folder).jwks()}]))
-        settings |= {"base_url": "https://dmp.example/fhir", "issuers_file": str(issuers)}
-    talk = Caller(make_app(seeded_url, **settings).test_client(), token)
+    settings, sign = ({}, token) if instance == "development" else production
+    if instance == "test instance":
+        settings = settings | {"test_identities": True}
+    talk = Caller(make_app(seeded_url, **settings).test_client(), sign)
     answer = talk.create(person(system), by="exploitant")
-    served = tests_too or system in (INS_NIR, INS_NIA)
+    served = system in systems
     assert answer.status == (201 if served else 422), answer.content
     assert talk.get(f"Patient?identifier={system}|{NEW}").tree["total"] == int(served)
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import Any
 
 import pytest
 from fhir.resources.R4B.parameters import Parameters
 from flask.testing import FlaskClient
 
-from dmp_fhir.identity.sandbox import AUDIENCE, ISSUER, Sandbox, personas
+from dmp_fhir.identity.sandbox import personas
 from tests.support.server import MakeApp, MakeToken
 
 CLAIRE, JULIEN, LEA = "patient-claire-martin", "patient-julien-martin", "patient-lea-martin"
@@ -183,15 +181,11 @@ def test_an_integrator_tries_personas_in_the_sandbox(world: Client) -> None:
 
 
 def test_the_operator_of_production_learns_nothing(
-    make_app: MakeApp, seeded_url: str, token: MakeToken, key_folder: Path, tmp_path: Path
+    make_app: MakeApp, seeded_url: str, token: MakeToken, production: tuple[dict[str, Any], MakeToken]
 ) -> None:
     document = Client(make_app(seeded_url).test_client(), token).document(CLAIRE, MASKED)
-    issuers = tmp_path / "issuers.json"
-    issuers.write_text(json.dumps([{"issuer": ISSUER, "audience": AUDIENCE, "jwks": Sandbox(key_folder).jwks()}]))
-    production = make_app(
-        seeded_url, profile="production", base_url="https://dmp.example/fhir", issuers_file=str(issuers)
-    )
-    asked = Client(production.test_client(), token)
+    settings, real_token = production
+    asked = Client(make_app(seeded_url, **settings).test_client(), real_token)
     assert asked.get("exploitant", f"DocumentReference/{document}/$explain-access").status_code == 404
     assert asked.get(CLAIRE, f"DocumentReference/{document}/$explain-access").status_code == 200
 

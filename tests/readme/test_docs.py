@@ -98,5 +98,5 @@ def test_commands_that_are_shown_exist(page: Path) -> None:
     assert isinstance(main, click.Group)
     text = page.read_text(encoding="utf-8")
     targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
-    assert set(re.findall(r"(?:`|bin/|\$ |\()dmp-fhir ([a-z]+)", text)) <= set(main.commands)
+    assert set(re.findall(r"(?:`|bin/|\$ |\()dmp-fhir ([a-z-]+)", text)) <= set(main.commands)
     assert set(re.findall(r"(?:`|^\$ (?:\S+=\S+ )?)make ([a-z]+)", text, re.MULTILINE)) <= set(targets)

@@ -9,6 +9,7 @@ names a database runs on SQLite and on PostgreSQL.
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import shutil
 import socket
@@ -140,6 +141,7 @@ def data_folder(tmp_path: Path, key_folder: Path) -> Path:
     """The data folder of the applications of one test."""
     folder = tmp_path / "data"
     shutil.copytree(key_folder, folder / "keys")
+    folder.chmod(0o700)
     return folder
 
 
@@ -185,6 +187,17 @@ def token(key_folder: Path, clock: TickingClock) -> MakeToken:
         return sandbox.issue(persona, now_ms=clock.now, **claims)
 
     return sign
+
+
+@pytest.fixture
+def production(tmp_path: Path, clock: TickingClock) -> tuple[dict[str, Any], MakeToken]:
+    """Settings of a production profile, and tokens of the issuer it trusts: the cast under another issuer's name."""
+    folder = tmp_path / "issuer"
+    issuer = Sandbox(folder, issuer="https://issuer.example")
+    file = folder / "issuers.json"
+    file.write_text(json.dumps([{"issuer": issuer.issuer, "audience": issuer.audience, "jwks": issuer.jwks()}]))
+    settings = {"profile": "production", "base_url": "https://dmp.example/fhir", "issuers_file": str(file)}
+    return settings, lambda persona, **claims: issuer.issue(persona, now_ms=clock.now, **claims)
 
 
 # --- as a process ----------------------------------------------------------------------------------

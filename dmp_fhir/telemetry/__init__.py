@@ -1,0 +1,1 @@
+"""What the operator sees of a running server: logs and figures, never health data nor identities."""

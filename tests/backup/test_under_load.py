@@ -1,0 +1,147 @@
+"""Backups while sixteen clients write: each holds all that was acknowledged before it began, and nothing by halves
+(TF-233)."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import requests
+
+from dmp_fhir.backup.restoring import restore
+from dmp_fhir.registry.payloads import opened
+from dmp_fhir.store.payloads import PayloadStore
+from tests.backup.conftest import NewUrl
+from tests.conftest import DIALECTS
+from tests.rest.bodies import simple
+from tests.support import tally
+from tests.support.keys import reopened
+from tests.support.server import LiveServer, copy_of_world, start_server, stop_server
+
+CLIENTS = 16
+
+
+class Writers:
+    """Clients that publish until they are told to stop; what was acknowledged, and when."""
+
+    def __init__(self, server: LiveServer) -> None:
+        self.server = server
+        self.headers = server.headers("dr-moreau")
+        self.acknowledged: list[tuple[float, str, bytes]] = []
+        self.refused: list[str] = []
+        self.stop = threading.Event()
+        self.numbers = itertools.count()
+
+    def work(self) -> None:
+        with requests.Session() as session:
+            while not self.stop.wait(0.05):
+                name = f"load {next(self.numbers)}"
+                content = os.urandom(3000)
+                answer = session.post(
+                    f"{self.server.base_url}/DocumentReference",
+                    json=simple(name, content=content),
+                    headers=self.headers | {"Content-Type": "application/fhir+json"},
+                    timeout=30,
+                )
+                if answer.status_code == 201:
+                    address = answer.headers["Location"].partition("/_history/")[0].rpartition("/")[2]
+                    self.acknowledged.append((time.monotonic(), address, content))
+                elif answer.status_code != 503:  # a busy database may say: try again
+                    self.refused.append(answer.text)
+
+
+@contextmanager
+def writing(server: LiveServer) -> Iterator[Writers]:
+    writers = Writers(server)
+    threads = [threading.Thread(target=writers.work) for _ in range(CLIENTS)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield writers
+    finally:
+        writers.stop.set()
+        for thread in threads:
+            thread.join()
+
+
+def back_up_under_load(
+    request: pytest.FixtureRequest, dialect: str, folder: Path, keys: Path, new_url: NewUrl, *, backups: int
+) -> None:
+    shutil.copytree(keys, folder / "keys")
+    copy = copy_of_world(request, dialect, folder)
+    server = start_server(folder, next(copy), workers=2)
+    environment = os.environ | {"DMP_FHIR_DATA": str(folder), "DATABASE_URL": server.database_url}
+    lost = 0
+    try:
+        for number in range(backups):
+            file = folder / f"backup-{number}"
+            with writing(server) as writers:
+                while len(writers.acknowledged) < 20 and not writers.refused:
+                    time.sleep(0.02)
+                started = time.monotonic()
+                done = subprocess.run(
+                    [Path(sys.executable).with_name("dmp-fhir"), "backup", str(file)],
+                    env=environment,
+                    capture_output=True,
+                    text=True,
+                    check=False,
+                )
+                ended = time.monotonic()
+            assert done.returncode == 0, done.stderr
+            assert not writers.refused, writers.refused[0]
+            assert any(started < when < ended for when, _, _ in writers.acknowledged), "nobody wrote meanwhile"
+            url, there = new_url(dialect), PayloadStore(folder / f"restored-{number}")
+            restored = restore(
+                file,
+                (folder / "keys" / "backup.key").read_bytes(),
+                url,
+                there,
+                opening=lambda copied: reopened(copied, folder),
+            )
+            assert restored.findings == ()
+            promised = {address: content for when, address, content in writers.acknowledged if when < started}
+            lost += len(promised) - len(found_in(url, folder, there, promised))
+            tally.count("K", "backups under load")
+            shutil.rmtree(there.folder)
+            file.unlink()
+    finally:
+        stop_server(server)
+        next(copy, None)
+    tally.count("K", "acknowledged before and lost", lost)
+    assert lost == 0
+
+
+def found_in(url: str, data_folder: Path, payloads: PayloadStore, promised: dict[str, bytes]) -> list[str]:
+    """The promised documents that are there with their bytes."""
+    database = reopened(url, data_folder)
+    with database.snapshot() as reader:
+        kept = {
+            row[0]: opened(reader, row[1], row[2], row[3], row[4], payloads.get(row[4]), sealed=bool(row[5]))
+            for row in reader.rows("SELECT document_id, record_id, resource_type, id, sha256, sealed FROM payload")
+        }
+    database.close()
+    return [each for each, content in promised.items() if kept.get(each) == content]
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_tf_233_backups_while_clients_write(
+    request: pytest.FixtureRequest, dialect: str, tmp_path: Path, key_folder: Path, new_url: NewUrl
+) -> None:
+    back_up_under_load(request, dialect, tmp_path / "data", key_folder, new_url, backups=1)
+
+
+@pytest.mark.campaign
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_tf_233_fifty_backups(
+    request: pytest.FixtureRequest, dialect: str, tmp_path: Path, key_folder: Path, new_url: NewUrl
+) -> None:
+    back_up_under_load(request, dialect, tmp_path / "data", key_folder, new_url, backups=25)
