@@ -66,8 +66,8 @@ def restore(
 
     The whole backup is verified before anything is touched. Rows are put in one transaction, after the documents: a
     restore that is interrupted leaves an empty registry. With `replace`, what was there is dropped first. Stop the
-    server before. `opening` opens the restored registry with the
-    keys of its records, which are in no backup. BackupDamaged or NotRestored when it can't be done, or did not bring back the same.
+    server before. `opening` opens the restored registry with the keys of its records, which are in no backup.
+    BackupDamaged or NotRestored when it can't be done, or did not bring back the same.
     """
     head, _ = verify(path, key)
     if head.revision > schema.head():
