@@ -12,12 +12,10 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
 
-from dmp_fhir.http import fhir
+from dmp_fhir.http import description, fhir
 from dmp_fhir.http.observing import observed
 from dmp_fhir.http.operations import operations_around
-from dmp_fhir.identity.issuers import TrustedIssuer, trusted_issuers
-from dmp_fhir.identity.sandbox import Sandbox
-from dmp_fhir.identity.tokens import TokenVerifier
+from dmp_fhir.identity import setup
 from dmp_fhir.instants import Clock, system_clock
 from dmp_fhir.interactions.services import Services
 from dmp_fhir.policy.matrix import FILE_NAME, BadMatrix, in_force
@@ -60,6 +58,7 @@ def create_app(settings: Settings | None = None, clock: Clock = system_clock) ->
     app.url_map.redirect_defaults = False
     services = app.extensions["dmp_fhir"] = build_services(settings, clock)
     fhir.register(app)
+    app.register_blueprint(description.blueprint)
     answering = _in_turn(fhir.reads_around(app.wsgi_app, services), services.database.turns)
     metrics = Metrics(lambda: figures(services.database, services.payloads))
     app.wsgi_app = operations_around(  # type: ignore[method-assign, assignment]
@@ -87,15 +86,17 @@ def _in_turn(application: WSGIApplication, turns: Turns) -> WSGIApplication:
 def build_services(settings: Settings, clock: Clock = system_clock) -> Services:
     if not schema.is_current(settings.database):
         raise BadSetting("DATABASE_URL: the database is not migrated to this version; run `dmp-fhir init`")
+    database = open_database(settings, clock)
     return Services(
         settings=settings,
-        database=open_database(settings, clock),
+        database=database,
         payloads=PayloadStore(settings.payload_folder),
-        verifier=TokenVerifier(_issuers(settings), clock),
+        verifier=setup.verifier(settings, clock, database.turns.waiting),
         page_links=PageLinks(_key(settings.key_folder, "page-links.key")),
         clock=clock,
         policy=policy_settings(settings),
         validator=profiles_in_force(settings),
+        peers=setup.peers(settings, clock),
     )
 
 
@@ -132,12 +133,6 @@ def policy_settings(settings: Settings) -> PolicySettings:
         outsider_hours=settings.outsider_hours,
         emergency_hours=settings.emergency_hours,
     )
-
-
-def _issuers(settings: Settings) -> list[TrustedIssuer]:
-    if settings.issuers_file:
-        return trusted_issuers(Path(settings.issuers_file))
-    return [Sandbox(settings.key_folder).trusted()]
 
 
 def log_configuration(settings: Settings) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from dmp_fhir.canonicals import INS_SYSTEMS
 from dmp_fhir.identity import sandbox
+from dmp_fhir.identity.peers import networks
 from dmp_fhir.settings import BadSetting, Settings
 from dmp_fhir.store.database import Database
 from dmp_fhir.store.sqlite import path_of
@@ -35,6 +36,7 @@ _KEY_SUFFIXES = (".key", ".pem", ".jwk.json")
 SHORTEST_KEY = 32
 FEWEST_BYTES = 12
 MOST_RECORDS_PER_HOUR = 5_000
+FEWEST_PREFIX = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +141,30 @@ def _sandbox_key(settings: Settings) -> Mapping[str, Any]:
     except (OSError, ValueError):
         return {}
     return key if isinstance(key, dict) else {}
+
+
+# --- client certificates --------------------------------------------------------------------------------------------
+
+
+def _certificates(place: Place) -> Iterator[str]:
+    settings = place.settings
+    if settings.binds_software and not settings.client_ca:
+        yield (
+            "DMP_FHIR_CLIENT_CA: empty, but tokens of software must come with a client certificate: name the"
+            " authorities of these, or set DMP_FHIR_BOUND_TOKENS=when-bound"
+        )
+    if settings.client_ca and not settings.client_crl:
+        yield "DMP_FHIR_CLIENT_CRL: empty: a revoked certificate would open records; name the authorities' lists"
+    for path in (settings.clients_file, settings.client_ca):
+        if path and Path(path).exists() and Path(path).stat().st_mode & 0o022:
+            yield f"{path} can be changed by other accounts, who could let anybody in: chmod 644"
+    try:
+        wide = any(each.prefixlen < FEWEST_PREFIX for each in networks(settings.proxies))
+    except ValueError as fault:
+        yield f"DMP_FHIR_PROXIES: {fault}: give addresses or networks, with commas between"
+        return
+    if wide:
+        yield "DMP_FHIR_PROXIES: a network this wide lets strangers name a certificate: give the proxies' addresses"
 
 
 # --- files ----------------------------------------------------------------------------------------------------------
@@ -266,6 +292,12 @@ def _account(place: Place) -> Iterator[str]:
 AT_EVERY_START = (
     Check("base-url", "an address that is not https, an IP address, a local name", _base_url),
     Check("issuers", "no file of issuers, a bad one, one that others can change, the sandbox's name or key", _issuers),
+    Check(
+        "certificates",
+        "no authorities or revocation lists of client certificates, files of callers that others can change, proxies"
+        " that are half the network",
+        _certificates,
+    ),
     Check("data-folder", "a data folder that other accounts can read, or on a network file system", _data_folder),
     Check("keys", "key files that others can read, short keys, keys that are not random", _keys),
     Check("secrets", "secrets in settings that are easy to guess", _secrets),

@@ -21,6 +21,7 @@ from dmp_fhir.telemetry.logs import FORMS, LEVELS
 PROFILES = ("development", "production")
 SYNTHESIS_AUTHORS = ("treating-physician", "physician", "any")
 PROFILE_LEVELS = ("released", "main", "mhd")
+BOUND_TOKENS = ("", "software", "when-bound")
 SHORTEST_SECRET = 16
 
 
@@ -72,6 +73,42 @@ class Settings:
     )
     issuers_file: str = _setting(
         "DMP_FHIR_ISSUERS", "JSON file of trusted token issuers; empty means the sandbox issuer alone (development)", ""
+    )
+    clients_file: str = _setting(
+        "DMP_FHIR_CLIENTS",
+        "JSON file of the registered clients, the only ones let in; empty lets in those of the issuers",
+        "",
+    )
+    bound_tokens: str = _setting(
+        "DMP_FHIR_BOUND_TOKENS",
+        "`software`: tokens of software are only taken with the client certificate they are bound to (RFC 8705);"
+        " `when-bound`: only those that are bound ask for it; empty is `software` in production, else `when-bound`",
+        "",
+    )
+    client_ca: str = _setting(
+        "DMP_FHIR_CLIENT_CA", "PEM file of the authorities of client certificates; empty accepts no certificate", ""
+    )
+    client_crl: str = _setting(
+        "DMP_FHIR_CLIENT_CRL", "File or folder of their revocation lists (PEM or DER); production needs it", ""
+    )
+    crl_grace: int = _setting(
+        "DMP_FHIR_CRL_GRACE", "Seconds for which a revocation list is still good after its next update was due", 0
+    )
+    proxies: str = _setting(
+        "DMP_FHIR_PROXIES",
+        "Addresses or networks, with commas between, of the proxies that may name the client's certificate and address",
+        "",
+    )
+    certificate_header: str = _setting(
+        "DMP_FHIR_CERTIFICATE_HEADER",
+        "Header in which a proxy hands on the client certificate (URL-encoded PEM, or as RFC 9440 writes it)",
+        "ClientCert",
+    )
+    origin_header: str = _setting(
+        "DMP_FHIR_ORIGIN_HEADER", "Header in which a proxy hands on the address of the client", "ClientAddress"
+    )
+    clock_leeway: int = _setting(
+        "DMP_FHIR_CLOCK_LEEWAY", "Seconds by which an issuer's clock may be ahead of this one, at most 60", 30
     )
     profile_level: str = _setting(
         "DMP_FHIR_PROFILE_LEVEL",
@@ -159,8 +196,11 @@ class Settings:
         _one_of(self, "synthesis_author", SYNTHESIS_AUTHORS)
         if self.emergency_hours > 24:
             raise BadSetting("DMP_FHIR_EMERGENCY_HOURS: an emergency access lasts 24 hours at most")
+        _one_of(self, "bound_tokens", BOUND_TOKENS)
+        if self.clock_leeway > 60:
+            raise BadSetting("DMP_FHIR_CLOCK_LEEWAY: 60 seconds at most")
         for name in _WHOLE_NUMBERS:
-            if getattr(self, name) < 1:
+            if getattr(self, name) < (0 if name == "crl_grace" else 1):
                 raise BadSetting(f"{_variable(name)}: must be at least 1")
         if self.database_url and not re.match(r"(sqlite:///|postgres(ql)?://)", self.database_url):
             raise BadSetting("DATABASE_URL: must start with sqlite:/// or postgresql://")
@@ -174,6 +214,11 @@ class Settings:
         if self.profile != "production":
             return INS_SYSTEMS
         return frozenset({INS_NIR_TEST, INS_NIR_DEMO} if self.test_identities else {INS_NIR, INS_NIA})
+
+    @property
+    def binds_software(self) -> bool:
+        """Whether tokens of software are only taken with the client certificate they are bound to."""
+        return (self.bound_tokens or ("software" if self.profile == "production" else "when-bound")) == "software"
 
     @property
     def database(self) -> str:

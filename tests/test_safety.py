@@ -45,7 +45,8 @@ def write_issuers(folder: Path, issuer: Sandbox, **more: Any) -> None:
 
 def settings_in(folder: Path, **change: Any) -> Settings:
     safe = {"profile": "production", "base_url": "https://dmp.hospital.fr/fhir", "data_folder": folder / "data"}
-    return Settings(**safe | {"issuers_file": str(folder / "issuers.json")} | change)
+    safe |= {"issuers_file": str(folder / "issuers.json"), "bound_tokens": "when-bound"}
+    return Settings(**safe | change)
 
 
 def found_in(folder: Path, environment: dict[str, str] | None = None, user: int = 1000, **change: Any) -> list[str]:
@@ -67,6 +68,10 @@ SETTINGS = {
     "test name": ({"base_url": "https://dmp.test/fhir"}, "DMP_FHIR_BASE_URL: 'dmp.test' is a local name"),
     "no issuers": ({"issuers_file": ""}, "DMP_FHIR_ISSUERS: empty"),
     "absent issuers": ({"issuers_file": "/nowhere/issuers.json"}, "DMP_FHIR_ISSUERS: /nowhere/issuers.json: No such"),
+    "software without certificates": ({"bound_tokens": ""}, "DMP_FHIR_CLIENT_CA: empty"),
+    "no revocation": ({"client_ca": "/nowhere/ca.pem"}, "DMP_FHIR_CLIENT_CRL: empty"),
+    "everybody a proxy": ({"proxies": "0.0.0.0/0"}, "DMP_FHIR_PROXIES: a network this wide"),
+    "no address": ({"proxies": "proxy.hospital.fr"}, "DMP_FHIR_PROXIES: 'proxy.hospital.fr'"),
     "lenient search": ({"lenient_search": True}, "DMP_FHIR_LENIENT_SEARCH"),
     "no CDA check": ({"cda_check": "off"}, "DMP_FHIR_CDA_CHECK"),
     "foreign profiles": ({"profile_level": "mhd"}, "DMP_FHIR_PROFILE_LEVEL"),

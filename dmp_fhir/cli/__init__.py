@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dmp_fhir.cli.backups import backup, restore, verify_backup
+from dmp_fhir.cli.callers import callers
 from dmp_fhir.cli.commands import main
 from dmp_fhir.cli.identifiers import identifier
 from dmp_fhir.cli.keys import keys
@@ -30,5 +31,6 @@ COMMANDS = (
 )
 for command in COMMANDS:
     main.add_command(command)
+main.add_command(callers)
 
 __all__ = ["main"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import ssl
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -35,6 +36,7 @@ ORPHAN_GRACE_MS = 3_600_000
 MOST_HEADERS = 32_768
 # malloc.h of glibc.
 _M_ARENA_MAX = -8
+_FILE = click.Path(exists=True, dir_okay=False)
 
 
 def _settings() -> Settings:
@@ -68,13 +70,31 @@ def main() -> None:
     show_default=True,
     help="Requests that a worker has in hand: one works, the others wait for the disk or their client.",
 )
-def serve(host: str, port: int, workers: int, threads: int) -> None:
-    """Serve the FHIR endpoint with Granian."""
+@click.option("--tls-cert", type=_FILE, help="End TLS here: PEM file of this server's certificate and its chain.")
+@click.option("--tls-key", type=_FILE, help="PEM file of its key, when it is not in the same file.")
+@click.option("--client-ca", type=_FILE, help="The setting DMP_FHIR_CLIENT_CA: authorities of client certificates.")
+@click.option("--crl", type=click.Path(exists=True), help="The setting DMP_FHIR_CLIENT_CRL: their revocation lists.")
+def serve(
+    host: str,
+    port: int,
+    workers: int,
+    threads: int,
+    tls_cert: str | None,
+    tls_key: str | None,
+    client_ca: str | None,
+    crl: str | None,
+) -> None:
+    """Serve the FHIR endpoint: with Granian, or with Gunicorn when TLS ends here."""
     from granian import Granian
     from granian.constants import HTTPModes, Interfaces
     from granian.http import HTTP1Settings
     from granian.log import LogLevels
 
+    if (tls_key or client_ca or crl) and not tls_cert:
+        raise click.UsageError("--tls-key, --client-ca and --crl go with --tls-cert")
+    # Workers read their settings themselves.
+    os.environ.update({"DMP_FHIR_CLIENT_CA": client_ca} if client_ca else {})
+    os.environ.update({"DMP_FHIR_CLIENT_CRL": crl} if crl else {})
     settings = _settings()
     if not schema.is_current(settings.database):
         raise click.ClickException("the database is not migrated to this version; run: dmp-fhir init")
@@ -83,6 +103,14 @@ def serve(host: str, port: int, workers: int, threads: int) -> None:
     click.echo(f"dmp-fhir {__version__} on {settings.base_url} ({dialect_of(settings.database)}, {workers} workers)")
     _database(settings).close()  # keys that are missing or wrong are told now, once
     _share_one_heap()
+    if tls_cert:
+        from dmp_fhir.cli.tls import serve_tls
+
+        try:
+            serve_tls(settings, host, port, workers, threads, tls_cert, tls_key or tls_cert)
+        except ssl.SSLError as bad:
+            raise click.ClickException(f"--tls-cert, --tls-key or --client-ca: {bad.reason}") from bad
+        return
     Granian(
         "dmp_fhir.app:create_worker",
         address=host,

@@ -33,6 +33,8 @@ from dmp_fhir.wire.xml import parse_xml
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 _FORM = "application/x-www-form-urlencoded"
+# Which of the practice situations that Pro Santé Connect vouches for the professional acts in; it can add none.
+SITUATION = "Situation-Exercice"
 
 
 def answer(request: HttpRequest, services: Services, path: str) -> Rendered:
@@ -116,23 +118,26 @@ def _handle(request: HttpRequest, services: Services, path: str) -> Response:
 
 
 def _identify(request: HttpRequest, services: Services, asked: Request) -> AccessContext:
-    """Who asks; a refused token is traced without an actor (TF-162)."""
-    authorizations = request.headers.getlist("Authorization")
+    """Who asks; whoever can't be told is traced without an actor (TF-162)."""
+    headers, peers = request.headers, services.peers
+    authorizations = headers.getlist("Authorization")
+    authorization = ", ".join(authorizations) if authorizations else None
     try:
-        context = services.verifier.verify(", ".join(authorizations) if authorizations else None)
+        certificate = peers.certificate(request.environ)
+        context = services.verifier.verify(authorization, certificate, headers.get(SITUATION))
     except Refused as refused:
         interaction, action = act_of(asked)
         act = Act(
             interaction,
             action,
-            outcome="4",
-            reason=refused.refusal.issues[0].code,
+            outcome="4" if refused.refusal.status < 500 else "8",
+            reason=refused.refusal.reason or refused.refusal.issues[0].code,
             request_id=request_id(request),
             status=refused.refusal.status,
         )
         services.traces.keep(log.rows_of([act], None, services.clock()))
         raise
-    return replace(context, origin=request.remote_addr)
+    return replace(context, origin=peers.origin(request.environ))
 
 
 def _address(request: HttpRequest, path: str) -> Request:

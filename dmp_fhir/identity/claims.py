@@ -7,11 +7,12 @@ A wrong claim raises `ClaimFault`; its text names the claim and never repeats a 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from dmp_fhir.canonicals import TRE_G15, TRE_G16, V3_ACT_REASON
-from dmp_fhir.identity.context import AccessContext
+from dmp_fhir.identity.context import AccessContext, Software
 from dmp_fhir.identity.identifiers import is_matricule, normalised_professional, normalised_structure, parse_person_id
 from dmp_fhir.identity.issuers import CATEGORY_MODES, TrustedIssuer
 
@@ -26,6 +27,16 @@ PURPOSES = {
     (TRE_R248, "bris_de_glace"): "bris_de_glace",
     (TRE_R248, "centre_15"): "centre_15",
 }
+SPECIALTY_SYSTEMS = frozenset(
+    {
+        "urn:oid:1.2.250.1.71.4.2.5",
+        "https://mos.esante.gouv.fr/NOS/TRE_R04-TypeSavoirFaire/FHIR/TRE-R04-TypeSavoirFaire",
+        "https://mos.esante.gouv.fr/NOS/TRE_R38-SpecialiteOrdinale/FHIR/TRE-R38-SpecialiteOrdinale",
+    }
+)
+"""Where a coding of subject_role is a specialty (savoir-faire)."""
+RELATIONS: Mapping[str, str] = {"PATIENT": "self", "REPRESENTANT": "representative", "AIDANT": "aidant"}
+"""What each category of person is to the patient."""
 PRACTICE_CONTEXTS = frozenset(
     {"MEDECINE_TRAVAIL", "PMI", "EHPAD_COORDONNATEUR", "SAPEUR_POMPIER", "ASSURANCE", "EXPERTISE", "EMPLOYEUR"}
 )
@@ -37,7 +48,7 @@ PROFESSIONS = frozenset(
 """TRE_G15 codes of health professionals (https://mos.esante.gouv.fr/NOS/TRE_G15-ProfessionSante). Psychologists (93)
 are known by their role: CSP L1111-17 III."""
 
-_PEOPLE = frozenset({"PATIENT", "REPRESENTANT", "AIDANT"})
+_THUMBPRINT = re.compile(r"[A-Za-z0-9_-]{43}")
 _LONGEST = 256
 _LONGEST_REASON = 1000
 
@@ -112,6 +123,49 @@ def _profession(iua: Mapping[str, Any], fr_dmp: Mapping[str, Any]) -> str | None
     return found.pop() if found else None
 
 
+def _specialty(iua: Mapping[str, Any], fr_dmp: Mapping[str, Any]) -> str | None:
+    stated = _text(fr_dmp, "specialty")
+    found = {code for system, code in _codings(iua, "subject_role") if system in SPECIALTY_SYSTEMS}
+    found |= {stated} if stated else set()
+    if len(found) > 1:
+        raise ClaimFault("specialty")
+    return found.pop() if found else None
+
+
+def _relation(fr_dmp: Mapping[str, Any], category: str) -> str | None:
+    """That of the category: a patient is nobody's representative in the same token."""
+    expected = RELATIONS.get(category)
+    stated = _text(fr_dmp, "relation")
+    if stated is not None and stated != expected:
+        raise ClaimFault("relation")
+    return expected
+
+
+def software_of(lps: Mapping[str, Any]) -> Software | None:
+    """The software that `lps` (name, version, id, approval) names; None when it names nothing. Raises `ClaimFault`."""
+    try:
+        found = Software(*(_text(lps, name) for name in ("name", "version", "id", "approval")))
+    except ClaimFault as fault:
+        raise ClaimFault("lps") from fault
+    return found if found != Software() else None
+
+
+def bound_to(claims: Mapping[str, Any]) -> str | None:
+    """The x5t#S256 that the token is bound to (RFC 8705), None when it is not bound. Raises `ClaimFault` for a
+    binding of another kind: what can't be checked must not be overlooked."""
+    if "cnf" not in claims:
+        return None
+    confirmation = _members(claims, "cnf")
+    if confirmation.keys() != {"x5t#S256"} or not _THUMBPRINT.fullmatch(str(confirmation["x5t#S256"])):
+        raise ClaimFault("cnf")
+    return str(confirmation["x5t#S256"])
+
+
+def coded(text: str | None) -> str | None:
+    """The code of `code^OID`, as French sources write a coded value."""
+    return text.partition("^")[0] if text else None
+
+
 def _actor_id(category: str, stated: str, structure: str | None) -> str:
     if category in ("PS", "PS_ROLE"):
         found = normalised_professional(stated)
@@ -119,7 +173,7 @@ def _actor_id(category: str, stated: str, structure: str | None) -> str:
         found = normalised_structure(stated)
         if found != structure:
             raise ClaimFault("subject_organization_id")
-    elif category in _PEOPLE:
+    elif category in RELATIONS:
         person = parse_person_id(stated)
         found = person.value if person else stated if is_matricule(stated) else None
     else:
@@ -127,6 +181,11 @@ def _actor_id(category: str, stated: str, structure: str | None) -> str:
     if found is None:
         raise ClaimFault("national_provider_identifier" if category in ("PS", "PS_ROLE") else "sub")
     return found
+
+
+def text_claim(claims: Mapping[str, Any], name: str) -> str | None:
+    """A claim that may be absent, else is a text that is not blank. Raises `ClaimFault`."""
+    return _text(claims, name)
 
 
 def access_context(claims: Mapping[str, Any], issuer: TrustedIssuer) -> AccessContext:
@@ -161,7 +220,7 @@ def access_context(claims: Mapping[str, Any], issuer: TrustedIssuer) -> AccessCo
         auth_mode=auth_mode,
         purpose=_purpose(iua),
         profession=profession,
-        specialty=_text(fr_dmp, "specialty"),
+        specialty=_specialty(iua, fr_dmp),
         structure=structure,
         structure_name=_text(iua, "subject_organization"),
         practice_context=_choice(fr_dmp, "context", PRACTICE_CONTEXTS),
@@ -177,4 +236,11 @@ def access_context(claims: Mapping[str, Any], issuer: TrustedIssuer) -> AccessCo
         token_id=required_text(claims, "jti"),
         issuer=issuer.issuer,
         scopes=frozenset(required_text(claims, "scope").split()),
+        sector=coded(_text(fr_dmp, "sector")),
+        role=_text(fr_dmp, "role"),
+        auth_level=_text(claims, "acr"),
+        relation=_relation(fr_dmp, category),
+        software=software_of(_members(fr_dmp, "lps")),
+        session=_text(claims, "sid") or required_text(claims, "jti"),
+        certificate=bound_to(claims),
     )

@@ -6,6 +6,16 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
+class Software:
+    """The software in the caller's hands (VIHF LPS_Nom, LPS_Version, LPS_ID, LPS_ID_HOMOLOGATION_DMP)."""
+
+    name: str | None = None
+    version: str | None = None
+    id: str | None = None
+    approval: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class AccessContext:
     """Who asks, on whose behalf, by what means and why.
 
@@ -13,7 +23,14 @@ class AccessContext:
     TIERS_EXCLU. `actor_id` is the national identifier: PS_IdNat for a professional (`8` + RPPS), Struct_IdNat for a
     structure, the INS matricule for a patient or a representative. `structure` is the Struct_IdNat of the practice in
     use. `auth_mode` is CPS, AIR, INDIRECTE, CPE, PORTAIL or SYSTEME. `purpose` is normal, bris_de_glace, centre_15,
-    patient or systeme. `person_id` is the INS the token is bound to, as `system|value`, when it is.
+    patient or systeme. `person_id` is the INS the token is bound to, as `system|value`, when it is. `reason` is the
+    motive of an emergency access.
+
+    `relation` is that of the caller to the patient: self, representative or aidant; None for professionals. `sector`
+    is a TRE_R02 code (SA07), `role` that of the practice situation, `auth_level` what the issuer says of the strength
+    of the authentication (acr, Palier_Authentification). `session` is the issuer's session, or the token when it
+    names none. `certificate` is the x5t#S256 of the client certificate that the caller was known by, None without
+    one.
     """
 
     actor_category: str
@@ -39,3 +56,10 @@ class AccessContext:
     issuer: str | None = None
     scopes: frozenset[str] = frozenset()
     origin: str | None = None
+    sector: str | None = None
+    role: str | None = None
+    auth_level: str | None = None
+    relation: str | None = None
+    software: Software | None = None
+    session: str | None = None
+    certificate: str | None = None

@@ -1,24 +1,23 @@
-"""Issuers of access tokens this server trusts: their keys, and what each of them may assert.
+"""Issuers of access tokens this server trusts: how their tokens are verified, and what each of them may assert.
 
-The algorithm is a property of the issuer's key, never of the token (RFC 8725, section 3.1; TF-060).
+Everything is fixed by the operator's file and nothing by a token: addresses, algorithms, audience (TF-060, TF-061).
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+import re
+from collections.abc import Callable, Collection, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
+from urllib.parse import urlsplit
 
-from joserfc.jwk import ECKey, OKPKey, RSAKey
-
-PublicKey = ECKey | OKPKey | RSAKey
-
-_KEY_TYPES: dict[str, type[PublicKey]] = {"EC": ECKey, "OKP": OKPKey, "RSA": RSAKey}
-_CURVE_ALGORITHM = {"P-256": "ES256", "P-384": "ES384", "P-521": "ES512", "Ed25519": "Ed25519"}
-_RSA_ALGORITHMS = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"})
+from dmp_fhir.identity.introspection import LONGEST_RECHECK_S, Introspection, Userinfo
+from dmp_fhir.identity.keys import ALGORITHMS, KeySource, RemoteKeys, keys_of
+from dmp_fhir.identity.outbound import Address, Outbound, Waiting
 
 CATEGORY_MODES: Mapping[str, frozenset[str]] = MappingProxyType(
     {
@@ -36,84 +35,230 @@ CATEGORY_MODES: Mapping[str, frozenset[str]] = MappingProxyType(
     }
 )
 """The ways in which each category of actor can be authenticated (spec identity, section 3)."""
+AUTH_MODES: frozenset[str] = frozenset().union(*CATEGORY_MODES.values())
 
-
-@dataclass(frozen=True, slots=True)
-class SigningKey:
-    """A public key of an issuer and the one algorithm it verifies."""
-
-    kid: str
-    algorithm: str
-    key: PublicKey = field(repr=False)
+IUA, PSC = "iua", "pro_sante_connect"
+LONGEST_LIFETIME_S = 4 * 3600
 
 
 @dataclass(frozen=True, slots=True)
 class TrustedIssuer:
     """An issuer, the audience its tokens must carry, and the limits of what it may say.
 
+    `kind` is `iua` or `pro_sante_connect`. `keys` verify its JWTs; None when only `introspection` tells whether a
+    token is good. `opaque` sends tokens that are no JWT to it. `clients` are the OAuth clients whose tokens are
+    taken; empty means any (never for Pro Santé Connect, whose tokens have no audience of ours).
+
     `categories` and `auth_modes` bound the actors it vouches for: an identity provider of structures cannot make a
     directly authenticated physician. `max_lifetime_s` bounds exp - iat. `scope` is the word a token must carry to be
-    used here at all (D25: a good token without it is answered 403).
+    used here at all (D25: a good token without it is answered 403). `acr_values`, `amr_values` (one of each is
+    enough) and `max_auth_age_s` are the strength of authentication asked of people (TF-088); empty or None asks
+    nothing. `test_identities` lets in the invented identifiers of Pro Santé Connect's tests.
     """
 
     issuer: str
     audience: str
-    keys: Mapping[str, SigningKey]
+    keys: KeySource | None = field(repr=False, default=None)
+    kind: str = IUA
+    introspection: Introspection | None = None
+    userinfo: Userinfo | None = None
+    opaque: bool = False
+    clients: frozenset[str] = frozenset()
     categories: frozenset[str] = frozenset(CATEGORY_MODES)
-    auth_modes: frozenset[str] = frozenset().union(*CATEGORY_MODES.values())
-    max_lifetime_s: int = 4 * 3600
+    auth_modes: frozenset[str] = AUTH_MODES
+    max_lifetime_s: int = LONGEST_LIFETIME_S
     scope: str = "dmp"
+    acr_values: frozenset[str] = frozenset()
+    amr_values: frozenset[str] = frozenset()
+    max_auth_age_s: int | None = None
+    test_identities: bool = False
+
+    @property
+    def recheck_s(self) -> int | None:
+        """How long a token is relied on before its issuer is asked again; None when it is never asked."""
+        asked = [service.recheck_s for service in (self.introspection, self.userinfo) if service is not None]
+        return min(asked) if asked else None
 
 
-def signing_key(jwk: Mapping[str, Any], algorithm: str | None = None) -> SigningKey:
-    """The signing key of one public JWK. ValueError for a symmetric key, a missing kid, a weak or private key."""
-    kid = jwk.get("kid")
-    if not isinstance(kid, str) or not 0 < len(kid) <= 128:
-        raise ValueError("a JWK needs a kid of 1 to 128 characters")
-    kind = _KEY_TYPES.get(str(jwk.get("kty")))
-    if kind is None:
-        raise ValueError("only asymmetric keys (EC, OKP, RSA) can verify tokens")
-    if "d" in jwk:
-        raise ValueError("a key that verifies must be public: remove the private members")
-    key = kind.import_key(dict(jwk))
-    named = algorithm or jwk.get("alg")
-    if kind is RSAKey:
-        if named not in _RSA_ALGORITHMS:
-            raise ValueError("an RSA key must name its algorithm (alg): RS256, PS256...")
-        if isinstance(key, RSAKey) and key.raw_value.key_size < 2048:
-            raise ValueError("an RSA key has at least 2048 bits")
-        return SigningKey(kid, str(named), key)
-    implied = _CURVE_ALGORITHM.get(str(jwk.get("crv")))
-    if implied is None or named not in (None, implied, "EdDSA" if implied == "Ed25519" else implied):
-        raise ValueError("this curve does not go with this algorithm")
-    return SigningKey(kid, str(named or implied), key)
-
-
-def keys_of(jwks: Mapping[str, Any], algorithm: str | None = None) -> Mapping[str, SigningKey]:
-    """The signing keys of a JWK Set document (RFC 7517), by kid. ValueError when one is unusable or two share a kid."""
-    found: dict[str, SigningKey] = {}
-    entries: Iterable[Mapping[str, Any]] = jwks.get("keys", ())
-    for jwk in entries:
-        key = signing_key(jwk, algorithm)
-        if key.kid in found:
-            raise ValueError(f"two keys share the kid {key.kid!r}")
-        found[key.kid] = key
-    if not found:
-        raise ValueError("a trusted issuer needs at least one key")
-    return MappingProxyType(found)
-
-
-def trusted_issuers(path: Path) -> list[TrustedIssuer]:
-    """The issuers of a settings file: a JSON array of objects with `issuer`, `audience`, `jwks` (a JWK Set) and, to
-    narrow what an issuer may say, `categories`, `auth_modes`, `max_lifetime_s`, `scope`. ValueError for a bad one."""
-    found: list[TrustedIssuer] = []
-    for each in json.loads(path.read_text(encoding="utf-8")):
-        narrowed: dict[str, Any] = {
-            name: frozenset(each[name]) for name in ("categories", "auth_modes") if name in each
-        }
-        issuer = TrustedIssuer(each["issuer"], each["audience"], keys_of(each["jwks"]))
-        chosen = {name: each[name] for name in ("max_lifetime_s", "scope") if name in each}
-        found.append(replace(issuer, **narrowed, **chosen))
-    if not found:
+def trusted_issuers(
+    path: Path,
+    clock: Callable[[], int],
+    *,
+    production: bool = False,
+    waiting: Waiting = nullcontext,
+) -> list[TrustedIssuer]:
+    """The issuers of a settings file, a JSON array of objects whose members docs/operating.md lists. Relative paths
+    start at the file's folder. ValueError with a sentence for a bad one."""
+    entries = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(entries, list) or not entries:
         raise ValueError(f"{path} names no issuer")
+    found: list[TrustedIssuer] = []
+    for number, entry in enumerate(entries):
+        reading = _Reading(entry, path.parent, clock, production, waiting)
+        try:
+            found.append(reading.issuer())
+        except (KeyError, TypeError) as bad:
+            raise ValueError(f"issuer {number + 1}: {bad} is missing or of the wrong type") from bad
+        except ValueError as bad:
+            raise ValueError(f"issuer {number + 1}: {bad}") from bad
+    if len({each.issuer for each in found}) != len(found):
+        raise ValueError("two issuers have the same name")
+    if sum(each.opaque for each in found) > 1:
+        raise ValueError("tokens that are no JWT can only go to one issuer: set opaque once")
     return found
+
+
+_SERVICE = frozenset(
+    {
+        "url",
+        "client_id",
+        "client_secret_file",
+        "client_certificate",
+        "client_key",
+        "authority",
+        "timeout_s",
+        "recheck_s",
+    }
+)
+_REMOTE = {"jwks_lifetime_s": "lifetime_s", "jwks_refresh_s": "refresh_s", "jwks_keep_s": "keep_s"}
+_MEMBERS = frozenset(
+    {"issuer", "kind", "audience", "jwks", "jwks_uri", "algorithms", "introspection", "userinfo", "opaque", "clients"}
+    | {"categories", "auth_modes", "max_lifetime_s", "scope", "acr_values", "amr_values", "max_auth_age_s", "authority"}
+    | {"timeout_s", *_REMOTE}
+)
+_LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """One entry of the issuers' file on its way to a TrustedIssuer."""
+
+    entry: Mapping[str, Any]
+    folder: Path
+    clock: Callable[[], int]
+    production: bool
+    waiting: Waiting
+
+    def issuer(self) -> TrustedIssuer:
+        entry = self.entry
+        _only(entry, _MEMBERS)
+        kind = entry.get("kind", IUA)
+        if kind not in (IUA, PSC):
+            raise ValueError(f"kind is {IUA} or {PSC}")
+        introspection, userinfo = self._introspection(), self._userinfo()
+        clients = self._names("clients", None)
+        keys = self._keys()
+        if keys is None and introspection is None:
+            raise ValueError("name its keys (jwks or jwks_uri) or its introspection")
+        if entry.get("opaque") and introspection is None:
+            raise ValueError("tokens that are no JWT (opaque) need introspection")
+        if (kind == PSC) != (userinfo is not None):
+            raise ValueError(f"userinfo is what {PSC} has, and it alone")
+        if kind == PSC and not clients:
+            raise ValueError(f"{PSC} needs clients: its tokens name no audience of yours")
+        required = ("issuer",) if kind == PSC else ("issuer", "audience")
+        for name in (*required, *(name for name in ("scope",) if name in entry)):
+            if not isinstance(entry[name], str) or not entry[name]:
+                raise TypeError(name)
+        return TrustedIssuer(
+            issuer=entry["issuer"],
+            audience=entry.get("audience", ""),
+            keys=keys,
+            kind=kind,
+            introspection=introspection,
+            userinfo=userinfo,
+            opaque=bool(entry.get("opaque", False)),
+            clients=clients,
+            categories=self._names("categories", CATEGORY_MODES),
+            auth_modes=self._names("auth_modes", {"CPS"} if kind == PSC else AUTH_MODES),
+            max_lifetime_s=self._number(entry, "max_lifetime_s", LONGEST_LIFETIME_S),
+            scope=entry.get("scope", "scope_all" if kind == PSC else "dmp"),
+            acr_values=self._names("acr_values", None),
+            amr_values=self._names("amr_values", None),
+            max_auth_age_s=self._number(entry, "max_auth_age_s", 86_400) if "max_auth_age_s" in entry else None,
+            test_identities=not self.production,
+        )
+
+    def _keys(self) -> KeySource | None:
+        entry = self.entry
+        algorithms = self._names("algorithms", ALGORITHMS)
+        if "jwks" in entry and "jwks_uri" in entry:
+            raise ValueError("name jwks or jwks_uri, not both")
+        if "jwks" in entry:
+            return keys_of(entry["jwks"], algorithms)
+        if "jwks_uri" not in entry:
+            return None
+        if "algorithms" not in entry:
+            raise ValueError("jwks_uri needs algorithms: they are yours to fix, not the issuer's to change")
+        service = {"url": entry["jwks_uri"]} | {
+            name: entry[name] for name in ("authority", "timeout_s") if name in entry
+        }
+        times = {name: self._number(entry, given, 7 * 86_400) for given, name in _REMOTE.items() if given in entry}
+        return RemoteKeys(self._outbound(service), algorithms, self.clock, **times)
+
+    def _introspection(self) -> Introspection | None:
+        service = self.entry.get("introspection")
+        if service is None:
+            return None
+        _only(service, _SERVICE)
+        if not ({"client_id", "client_secret_file"} <= service.keys() or "client_certificate" in service):
+            raise ValueError("introspection needs client_id and client_secret_file, or client_certificate")
+        return Introspection(self._outbound(service), self._number(service, "recheck_s", LONGEST_RECHECK_S, 300))
+
+    def _userinfo(self) -> Userinfo | None:
+        service = self.entry.get("userinfo")
+        if service is None:
+            return None
+        _only(service, _SERVICE - {"client_id", "client_secret_file"})
+        return Userinfo(self._outbound(service), self._number(service, "recheck_s", LONGEST_RECHECK_S, 300))
+
+    def _outbound(self, service: Mapping[str, Any]) -> Outbound:
+        address = urlsplit(service["url"])
+        if address.scheme != "https" and (self.production or address.hostname not in _LOOPBACK):
+            raise ValueError("an address of an issuer is https (http only on this machine, in development)")
+        if not address.hostname or address.username is not None or address.fragment:
+            raise ValueError("an address of an issuer is absolute, without user or fragment")
+        certificate = self._file(service, "client_certificate")
+        secret = self._file(service, "client_secret_file")
+        return Outbound(
+            Address(
+                url=service["url"],
+                timeout_s=self._number(service, "timeout_s", 10, 3),
+                authority=self._file(service, "authority"),
+                certificate=(certificate, self._file(service, "client_key") or certificate) if certificate else None,
+                user=(service["client_id"], Path(secret).read_text(encoding="utf-8").strip()) if secret else None,
+            ),
+            waiting=self.waiting,
+        )
+
+    def _file(self, service: Mapping[str, Any], name: str) -> str | None:
+        if name not in service:
+            return None
+        path = self.folder / service[name]
+        if not path.is_file():
+            raise ValueError(f"{name}: no file {path}")
+        return str(path)
+
+    def _names(self, name: str, allowed: Collection[str] | None) -> frozenset[str]:
+        """A list of names; all that are allowed (none, when anything is) when it is not given."""
+        given = self.entry.get(name)
+        if given is None:
+            return frozenset(allowed or ())
+        if not isinstance(given, list) or not given or not all(isinstance(each, str) and each for each in given):
+            raise ValueError(f"{name} is a list of names")
+        if allowed is not None and not frozenset(given) <= frozenset(allowed):
+            raise ValueError(f"{name}: only {', '.join(sorted(allowed))}")
+        return frozenset(given)
+
+    @staticmethod
+    def _number(entry: Mapping[str, Any], name: str, most: int, default: int | None = None) -> int:
+        value = entry.get(name, most if default is None else default)
+        if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
+            raise ValueError(f"{name} is a whole number from 1 to {most}")
+        return value
+
+
+def _only(entry: Mapping[str, Any], names: frozenset[str]) -> None:
+    unknown = sorted(re.sub(r"[^A-Za-z0-9_.-]", "?", str(each)) for each in entry.keys() - names)
+    if unknown:
+        raise ValueError(f"unknown name {', '.join(unknown)}")

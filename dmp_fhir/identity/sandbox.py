@@ -21,7 +21,8 @@ from joserfc import jwt
 from joserfc.jwk import ECKey
 
 from dmp_fhir.canonicals import TRE_G15, V3_ACT_REASON
-from dmp_fhir.identity.issuers import TrustedIssuer, keys_of
+from dmp_fhir.identity.issuers import TrustedIssuer
+from dmp_fhir.identity.keys import keys_of
 
 ISSUER = "https://sandbox.dmp-fhir.example"
 AUDIENCE = "https://dmp-fhir.example/fhir"

@@ -12,9 +12,8 @@ from functools import cache
 from typing import Any
 
 from dmp_fhir import __version__
-from dmp_fhir.interactions import explain_access, validate
 from dmp_fhir.interactions.messages import Request
-from dmp_fhir.interactions.routes import PAYLOADS, SEARCHABLE, TYPES, methods_of
+from dmp_fhir.interactions.routes import OPERATIONS, PAYLOADS, SEARCHABLE, TYPES, methods_of
 from dmp_fhir.registry.search.definitions import MODIFIERS, Parameter
 from dmp_fhir.registry.search.parameters import INCLUDES, REVINCLUDES, SORTS, declared
 
@@ -165,13 +164,12 @@ def _paths(name: str) -> dict[str, Tree]:
             "parameters": [*identified, _path_parameter("version")],
             "get": _read(f"vread{name}", f"A version of a {name}", name),
         }
-    for operation in (explain_access.OPERATION, validate.OPERATION):
+    for operation in sorted(OPERATIONS):
         for path, request in (
             (f"/{name}/{operation}", Request("POST", name, operation=operation)),
             (f"/{name}/{{id}}/{operation}", Request("POST", name, id="x", operation=operation)),
         ):
-            methods = methods_of(request) if operation == validate.OPERATION or request.id else ()
-            if methods:
+            if methods := methods_of(request):
                 found[path] = _operation(name, operation, methods, identified if request.id else [])
     return {path: item for path, item in found.items() if item}
 

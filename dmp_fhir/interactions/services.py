@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from dmp_fhir.audit.keeping import TraceKeeper
 from dmp_fhir.identity.context import AccessContext
+from dmp_fhir.identity.peers import Peers
 from dmp_fhir.identity.tokens import TokenVerifier
 from dmp_fhir.instants import Clock
 from dmp_fhir.interactions.ceilings import Ceiling
@@ -31,6 +32,7 @@ class Services:
     clock: Clock
     policy: PolicySettings = DEFAULT_SETTINGS
     validator: Validator = field(default_factory=active.validator)
+    peers: Peers = field(default_factory=Peers)
     traces: TraceKeeper = field(init=False)
     ceiling: Ceiling = field(init=False)
 

@@ -16,7 +16,8 @@ from joserfc import jws, jwt
 from joserfc.jwk import ECKey, OKPKey, RSAKey
 
 from dmp_fhir.canonicals import TRE_G16
-from dmp_fhir.identity.issuers import TrustedIssuer, keys_of
+from dmp_fhir.identity.issuers import TrustedIssuer
+from dmp_fhir.identity.keys import keys_of
 from dmp_fhir.identity.sandbox import AUDIENCE, ISSUER, Sandbox, claims_of, personas
 from dmp_fhir.identity.tokens import MAX_TOKEN, TokenVerifier
 from dmp_fhir.outcome import Refusal, Refused

@@ -15,7 +15,12 @@ from tests.support.server import MakeApp, MakeToken
 
 PAGE = ROOT / "docs" / "settings.md"
 # The settings that are read through a property.
-_PROPERTIES = {"database_url": "database", "test_identities": "ins_systems", "key_database": "key_store"}
+_PROPERTIES = {
+    "database_url": "database",
+    "test_identities": "ins_systems",
+    "bound_tokens": "binds_software",
+    "key_database": "key_store",
+}
 
 
 def test_the_page_is_fresh() -> None:

@@ -197,6 +197,7 @@ def production(tmp_path: Path, clock: TickingClock) -> tuple[dict[str, Any], Mak
     file = folder / "issuers.json"
     file.write_text(json.dumps([{"issuer": issuer.issuer, "audience": issuer.audience, "jwks": issuer.jwks()}]))
     settings = {"profile": "production", "base_url": "https://dmp.example/fhir", "issuers_file": str(file)}
+    settings["bound_tokens"] = "when-bound"  # its tokens are bound to no certificate
     return settings, lambda persona, **claims: issuer.issue(persona, now_ms=clock.now, **claims)
 
 
