@@ -52,4 +52,5 @@ def downgrade() -> None:
     op.drop_table("keys_in_use")
     op.drop_column("ins", "sealed")
     op.drop_column("payload", "sealed")
-    op.add_column("payload", sa.Column("sha1", sa.LargeBinary(20), nullable=False, server_default=sa.text("''")))
+    nothing = sa.text("X''" if op.get_context().dialect.name == "sqlite" else "''")
+    op.add_column("payload", sa.Column("sha1", sa.LargeBinary(20), nullable=False, server_default=nothing))
