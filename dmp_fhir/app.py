@@ -12,6 +12,8 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
 
+from dmp_fhir.audit import heads
+from dmp_fhir.audit.sealer import Sealer
 from dmp_fhir.http import description, fhir
 from dmp_fhir.http.observing import observed
 from dmp_fhir.http.operations import operations_around
@@ -68,9 +70,12 @@ def create_app(settings: Settings | None = None, clock: Clock = system_clock) ->
 
 
 def create_worker() -> Flask:
-    """The application of one process of `dmp-fhir serve`."""
+    """The application of one process of `dmp-fhir serve`, with what works beside its requests."""
     logs.catch_the_uncaught()
-    return create_app()
+    app = create_app()
+    services: Services = app.extensions["dmp_fhir"]
+    Sealer(services.database, services.clock).start()
+    return app
 
 
 def _in_turn(application: WSGIApplication, turns: Turns) -> WSGIApplication:
@@ -101,12 +106,14 @@ def build_services(settings: Settings, clock: Clock = system_clock) -> Services:
 
 
 def open_database(settings: Settings, clock: Clock = system_clock) -> Database:
-    """The database, with the keys of its records; BadSetting when they are missing or not its own."""
+    """The database, with the keys of its records and the key that signs the heads of the trace; BadSetting when keys of
+    records are missing or not its own."""
     try:
         masters = master_keys(settings.key_folder, settings.master_keys)
-        return open_registry(settings.database, settings.key_store, masters, clock())
+        database = open_registry(settings.database, settings.key_store, masters, clock())
     except KeysRefused as refused:
         raise BadSetting(str(refused)) from refused
+    return heads.attach(database, settings.key_folder, settings.heads_folder, clock)
 
 
 def profiles_in_force(settings: Settings) -> Validator:

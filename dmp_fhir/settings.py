@@ -66,6 +66,12 @@ class Settings:
         "",
         secret=True,
     )
+    audit_heads: str = _setting(
+        "DMP_FHIR_AUDIT_HEADS",
+        "Folder of the file of signed heads of the trace, kept outside the database: on another disk, or shipped away;"
+        " empty means `heads` in the data folder",
+        "",
+    )
     base_url: str = _setting(
         "DMP_FHIR_BASE_URL",
         "Address of the FHIR endpoint as clients see it; links are built from it, never from the Host header",
@@ -235,6 +241,10 @@ class Settings:
     @property
     def outbox_folder(self) -> Path:
         return self.data_folder / "outbox"
+
+    @property
+    def heads_folder(self) -> Path:
+        return Path(self.audit_heads) if self.audit_heads else self.data_folder / "heads"
 
     @property
     def key_folder(self) -> Path:

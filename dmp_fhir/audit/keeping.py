@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 from typing import Any
 
-from dmp_fhir.audit.log import keep_rows
+from dmp_fhir.audit.placing import append_rows
 from dmp_fhir.store.database import Database, StoreUnavailable
 
 Row = dict[str, Any]
@@ -55,7 +55,7 @@ class TraceKeeper:
             self._database.turns.let_others_first()
             with self._guard:
                 self._open = None
-            self._database.write(lambda tx: keep_rows(tx, lot.rows))
+            self._database.write(lambda tx: append_rows(tx, lot.rows))
         except BaseException as failure:
             lot.failure = failure
             raise

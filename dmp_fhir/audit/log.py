@@ -1,8 +1,10 @@
-"""The append-only log: one row per event, in the transaction of the act it tells about (design.md, decision 5)."""
+"""The append-only log: one row per event, in the transaction of the act it tells about (design.md, decision 5). The
+rows of a transaction are gathered and get their place in the log at its end (placing.py)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from hashlib import sha256
 from typing import Any
 
 import orjson
@@ -10,10 +12,9 @@ from uuid_utils import uuid7
 
 from dmp_fhir.audit.acts import Act
 from dmp_fhir.audit.events import THIS_SERVER, Observer, audit_event
+from dmp_fhir.audit.placing import append_rows
 from dmp_fhir.identity.context import AccessContext
-from dmp_fhir.store.bodies import event_place, seal_body
 from dmp_fhir.store.database import Reader, Transaction
-from dmp_fhir.store.errors import KeyDestroyed
 
 
 def append(
@@ -38,37 +39,22 @@ def append_many(
 ) -> list[str]:
     """Record several acts of one caller; the ids of all their events, in order."""
     rows = rows_of(acts, context, recorded_ms, observer=observer)
-    keep_rows(tx, rows)
+    tx.at_the_end(append_rows, rows)
     return [row["id"] for row in rows]
-
-
-def keep_rows(tx: Transaction, rows: list[dict[str, Any]]) -> None:
-    """Write rows of `rows_of`: the only place that does. Their bodies are sealed here, under the key of their record;
-    what lasts longer than the record is under that of the directory."""
-    tx.insert_many("audit_event", [_sealed(tx, row) for row in rows])
-
-
-def _sealed(tx: Transaction, row: dict[str, Any]) -> dict[str, Any]:
-    kept = {name: value for name, value in row.items() if name != "lasting"}
-    place = event_place(row["record_id"], row["id"])
-    try:
-        kept["body"] = seal_body(tx.keys, row["record_id"], place, row["body"], lasting=row.get("lasting", False))
-    except KeyDestroyed:
-        # Something is still asked of a record that was erased meanwhile: no act without its trace.
-        kept["body"] = seal_body(tx.keys, row["record_id"], place, row["body"], lasting=True)
-    return kept
 
 
 def rows_of(
     acts: Iterable[Act], context: AccessContext | None, recorded_ms: int, *, observer: Observer = THIS_SERVER
 ) -> list[dict[str, Any]]:
-    """The rows of `audit_event` that tell of these acts, in order: `body` is the JSON still, for `keep_rows`."""
+    """The rows of `audit_event` that tell of these acts, in order, but for their place in the log: `body` is the JSON
+    still, which `append_rows` seals."""
     return [_row(one, context, recorded_ms, observer) for act in acts for one in act.one_by_one()]
 
 
 def _row(act: Act, context: AccessContext | None, recorded_ms: int, observer: Observer) -> dict[str, Any]:
     event_id = str(uuid7())
     event = audit_event(act, context, recorded_ms, event_id, observer)
+    body = orjson.dumps(event)
     entity_type, entity_id = act.entities[0][:2] if act.entities else ("", "")
     return {
         "record_id": act.record_id,
@@ -87,7 +73,8 @@ def _row(act: Act, context: AccessContext | None, recorded_ms: int, observer: Ob
         "entity_id": entity_id,
         "secret": act.secret or (context is not None and context.secret),
         "lasting": act.lasting,
-        "body": orjson.dumps(event),
+        "body": body,
+        "digest": sha256(body).digest(),
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dmp_fhir.cli.audit import audit
 from dmp_fhir.cli.backups import backup, restore, verify_backup
 from dmp_fhir.cli.callers import callers
 from dmp_fhir.cli.commands import main
@@ -12,10 +13,13 @@ from dmp_fhir.cli.policy import policy
 from dmp_fhir.cli.safety import safety
 from dmp_fhir.cli.sandbox import sandbox
 from dmp_fhir.cli.validation import profiles_group, validate
+from dmp_fhir.conformance.cli import conformance
 
 policy.add_command(matrix)
 COMMANDS = (
+    audit,
     backup,
+    conformance,
     identifier,
     jobs,
     keys,

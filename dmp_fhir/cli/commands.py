@@ -154,6 +154,9 @@ def init() -> None:
     give_keys_to(settings)
     if settings.profile == "development":
         _sandbox(settings)
+    database = open_database(settings)
+    database.sealing.seal_now()
+    database.close()
     click.echo(f"database at version {schema.current(settings.database)}")
 
 

@@ -104,6 +104,6 @@ def serve_tls(settings: Settings, host: str, port: int, workers: int, threads: i
             "forwarded_allow_ips": "",
             "forwarder_headers": "",
             "logger_class": _Lines,
-            "loglevel": settings.log_level,
+            "loglevel": "warning",
         }
     ).run()

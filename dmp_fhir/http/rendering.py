@@ -25,6 +25,7 @@ _ALWAYS = (
     ("Referrer-Policy", "no-referrer"),
     ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'; sandbox"),
 )
+_HTTPS_FOR_GOOD = ("Strict-Transport-Security", "max-age=31536000")  # RFC 6797, TF-074
 # attachment.url is stored relative to the base, and leaves absolute as MHD wants (ITI-67).
 _PAYLOAD_ADDRESS = re.compile(rb'"url":"((?:Binary|Bundle)/[A-Za-z0-9.-]{1,64}")')
 _OWN_LIMITS = Limits(body=1 << 31, resource=1 << 31)
@@ -55,6 +56,8 @@ def render(
         response = replace(response, tree=in_english(tree))
     body, content_type = _body(response, form, settings)
     headers = [*_ALWAYS, ("X-Request-Id", request_id), *response.headers]
+    if settings.base_url.startswith("https:"):
+        headers.append(_HTTPS_FOR_GOOD)
     if content_type:
         headers.append(("Content-Type", content_type))
     if response.content is not None:

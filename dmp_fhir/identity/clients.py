@@ -209,18 +209,21 @@ def _client(entry: Mapping[str, Any]) -> Client:
     minimum = _version(entry["minimum_version"]) if "minimum_version" in entry else None
     if "minimum_version" in entry and minimum is None:
         raise ValueError("minimum_version is numbers with dots between")
+    account = _flag(entry, "account")
+    # The account of a structure is nobody else, unless the operator says so.
+    categories, auth_modes = ({"STRUCTURE"}, {"INDIRECTE"}) if account else (CATEGORY_MODES, AUTH_MODES)
     client = Client(
         client_id=_text(entry, "client_id"),
         name=_text(entry, "name"),
         structure=structure,
         certificates=frozenset(_thumbprint(each) for each in entry.get("certificates", ())),
         subject=x509.Name.from_rfc4514_string(entry["subject"]) if "subject" in entry else None,
-        categories=_names(entry, "categories", CATEGORY_MODES),
-        auth_modes=_names(entry, "auth_modes", AUTH_MODES),
+        categories=_names(entry, "categories", CATEGORY_MODES) if "categories" in entry else frozenset(categories),
+        auth_modes=_names(entry, "auth_modes", AUTH_MODES) if "auth_modes" in entry else frozenset(auth_modes),
         scopes=frozenset(entry["scopes"]) if "scopes" in entry else None,
         software=Software(**software) if software else None,
         minimum_version=minimum,
-        account=_flag(entry, "account"),
+        account=account,
         disabled=_flag(entry, "disabled"),
     )
     if client.account and not (client.structure and client.certified):
@@ -245,10 +248,7 @@ def _flag(entry: Mapping[str, Any], name: str) -> bool:
 
 
 def _names(entry: Mapping[str, Any], name: str, allowed: Iterable[str]) -> frozenset[str]:
-    known = frozenset(allowed)
-    given = entry.get(name)
-    if given is None:
-        return known
+    known, given = frozenset(allowed), entry[name]
     if not isinstance(given, list) or not given or not known.issuperset(given):
         raise ValueError(f"{name}: only {', '.join(sorted(known))}")
     return frozenset(given)

@@ -134,6 +134,8 @@ class TokenVerifier:
     def _token(self, header: str | None) -> str:
         if header is None or not header.strip():
             refusals.no_credentials()
+        if len(header) > MAX_TOKEN + len("Bearer "):
+            refusals.malformed()
         scheme, _, token = header.partition(" ")
         if scheme.lower() != "bearer":
             refusals.unauthorised(
@@ -141,7 +143,7 @@ class TokenVerifier:
                 "Only the Bearer scheme is accepted in Authorization.",
                 error=None,
             )
-        if len(token) > MAX_TOKEN or _OPAQUE.fullmatch(token) is None:
+        if _OPAQUE.fullmatch(token) is None:
             refusals.malformed()
         return token
 

@@ -220,7 +220,7 @@ class Gate:
         return log.rows_of(self.acts, self.context, self.now)
 
     def leave_traces(self, tx: Transaction) -> None:
-        """Write the trace, and what must happen together with the acts."""
+        """Write what must happen together with the acts, and the trace at the end of the transaction."""
         log.append_many(tx, self.acts, self.context, self.now)
         for record_id, decisions in self.owed.items():
             standing = self.standing(record_id)

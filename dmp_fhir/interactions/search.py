@@ -30,6 +30,8 @@ from dmp_fhir.registry.versions import Found
 from dmp_fhir.store.tables import DIRECTORY
 
 PAGE = "_page"
+# Parameters whose values may be a document or a list.
+_NAMING_DOCUMENTS = frozenset({"_id", "identifier", "relatesto", "related", "item", "entity"})
 _PATIENT_SIDE = frozenset({"PATIENT", "REPRESENTANT", "AIDANT"})
 _OPERATORS = frozenset({"SUPPORT", "AM_SYSTEM"})
 _ACTIONS = {
@@ -66,9 +68,21 @@ def search(gate: Gate) -> Response:
         record_id,
         decision=decision,
         query=request.query or None,
-        entities=((resource_type, "", None),),
+        entities=_named_in_trace(query),
     )
     return Response(200, json=_bundle(gate, query, page, remarks))
+
+
+def _named_in_trace(query: SearchQuery) -> tuple[tuple[str, str, None], ...]:
+    """What the trace of a search is about. One that names documents says ids that its readers may not know of: it is
+    shown to none of them (docs/decisions/0030-nothing-hidden-is-named.md). Any other is of the record as a whole, and
+    its readers see that the list was consulted (CSP R1111-43)."""
+    about_documents = query.resource_type in ("DocumentReference", "List")
+    if (about_documents or query.resource_type == "AuditEvent") and any(
+        each.parameter.code in _NAMING_DOCUMENTS for each in query.criteria
+    ):
+        return (("DocumentReference", "", None),)
+    return () if about_documents else ((query.resource_type, "", None),)
 
 
 def _parameters(gate: Gate, resource_type: str) -> tuple[list[tuple[str, str]], Cursor | None]:

@@ -77,9 +77,33 @@ class Reader:
 
 class Transaction(Reader):
     """Reads and writes. After a statement was refused by the database, leave the block: PostgreSQL accepts nothing
-    more."""
+    more. `sealing` is that of the database."""
 
-    __slots__ = ()
+    __slots__ = ("_committed", "_last", "sealing")
+
+    def __init__(self, connection: Connection, dialect: str, keys: KeyRing | None = None, sealing: Any = None) -> None:
+        super().__init__(connection, dialect, keys)
+        self.sealing = sealing
+        self._last: dict[Callable[[Transaction, list[Any]], None], list[Any]] = {}
+        self._committed: list[Callable[[], None]] = []
+
+    def at_the_end(self, work: Callable[[Transaction, list[Any]], None], items: Sequence[Any]) -> None:
+        """Run `work` once, with all that was given for it, as the last thing before the commit: for what takes a lock
+        that everybody needs."""
+        self._last.setdefault(work, []).extend(items)
+
+    def once_committed(self, act: Callable[[], None]) -> None:
+        """Call `act` after the commit; it must not raise."""
+        self._committed.append(act)
+
+    def finish(self) -> None:
+        for work, items in self._last.items():
+            if items:
+                work(self, items)
+
+    def tell_committed(self) -> None:
+        for act in self._committed:
+            act()
 
     def execute(self, sql: str, params: Params | None = None) -> int:
         """Run a statement that answers no rows; how many rows it changed."""
@@ -133,6 +157,8 @@ class Database:
         self.keys: KeyRing | None = None
         self.dialect = dialect_of(url)
         self.turns = Turns()
+        # Signs the heads of the trace (audit/heads.py); None where no key is at hand.
+        self.sealing: Any = None
         self._local = threading.local()
         self._holders: weakref.WeakSet[_Holder] = weakref.WeakSet()
 
@@ -154,7 +180,10 @@ class Database:
     def transaction(self) -> Iterator[Transaction]:
         """All of the block or nothing. May raise TransactionConflict: prefer `write`, which runs the work again."""
         with self._session(write=True) as connection:
-            yield Transaction(connection, self.dialect, self.keys)
+            tx = Transaction(connection, self.dialect, self.keys, self.sealing)
+            yield tx
+            tx.finish()
+        tx.tell_committed()
 
     def write(self, work: Callable[[Transaction], T]) -> T:
         """Run `work` in a transaction and commit. Run again, at most three times, after a deadlock or a serialisation

@@ -1,8 +1,8 @@
 """Every row of every table, out of either database and into either.
 
 A row is a line: a JSON array in the order of the table's columns, bytes as base64, flags as true and false. Rows come
-in the order of the primary key, which is the same on both databases (tables.py), so two registries with the same
-content have the same lines, and the digests of their tables are equal.
+in the order of the primary key or of their position, which is the same on both databases (tables.py), so two registries
+with the same content have the same lines, and the digests of their tables are equal.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from dmp_fhir.store.database import Reader, Transaction
 from dmp_fhir.store.tables import metadata
 
 _BATCH = 500
+# Tables that grow at their end only (migration 0007) go out and in in that order.
+_ORDERS = {"audit_event": ("position",)}
 _ARRAYS = {"text": "text[]", "number": "bigint[]", "flag": "boolean[]", "bytes": "bytea[]"}
 # Tables that a backup leaves out; each says why.
 LEFT_OUT: dict[str, str] = {}
@@ -51,7 +53,7 @@ def shapes() -> list[Shape]:
 
 def _shape(table: Table) -> Shape:
     # SQLAlchemy's names are a kind of str of its own.
-    key = tuple(str(column.name) for column in table.primary_key.columns)
+    key = _ORDERS.get(table.name) or tuple(str(column.name) for column in table.primary_key.columns)
     if not key:
         raise ValueError(f"{table.name} has no key: its rows have no order")
     columns = key + tuple(str(column.name) for column in table.columns if column.name not in key)

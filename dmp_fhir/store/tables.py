@@ -461,8 +461,50 @@ audit_event = _owned_by_record(
     Column("entity_id", String(64), nullable=False),
     _flag("secret"),
     Column("body", LargeBinary, nullable=False),
+    # The place of the entry in the log and in its record, and what proves it (audit/entries.py). `digest` is the
+    # SHA-256 of the plain JSON; `marks` tells which column was touched, `leaf` is the hash in the tree.
+    Column("position", BigInteger, nullable=False),
+    Column("sequence", BigInteger, nullable=False),
+    Column("nonce", LargeBinary, nullable=False),
+    Column("digest", LargeBinary, nullable=False),
+    Column("marks", LargeBinary, nullable=False),
+    Column("leaf", LargeBinary, nullable=False),
 )
+Index("audit_event_by_position", audit_event.c.position, unique=True)
+Index("audit_event_by_sequence", audit_event.c.record_id, audit_event.c.sequence, unique=True)
 Index("audit_event_by_agent", audit_event.c.record_id, audit_event.c.agent_id, audit_event.c.recorded)
+
+# The tree over all entries (RFC 9162): one row, locked by whoever appends; `frontier` is the hashes of its complete
+# subtrees.
+audit_tree = Table(
+    "audit_tree",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("size", BigInteger, nullable=False),
+    Column("frontier", LargeBinary, nullable=False),
+    CheckConstraint("id = 1", name="audit_tree_is_one"),
+)
+# 256 hashes of the level below and the node above them, written when the last one comes: proofs read a few of these.
+# `number` counts the tiles of a level from 0; level 0 holds leaves.
+audit_tile = Table(
+    "audit_tile",
+    metadata,
+    Column("level", Integer, nullable=False),
+    Column("number", BigInteger, nullable=False),
+    Column("root", LargeBinary, nullable=False),
+    Column("hashes", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("level", "number"),
+)
+# Signed tree heads, also kept outside the database (audit/heads.py).
+audit_head = Table(
+    "audit_head",
+    metadata,
+    Column("size", BigInteger, primary_key=True, autoincrement=False),
+    Column("root", LargeBinary, nullable=False),
+    _instant("time"),
+    Column("key_id", String(64), nullable=False),
+    Column("signature", LargeBinary, nullable=False),
+)
 
 # Text is compared and ordered byte by byte on both databases, whatever the locale of the PostgreSQL server.
 for _table in metadata.tables.values():

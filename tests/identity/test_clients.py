@@ -133,7 +133,7 @@ def test_bound_tokens(desk: Desk) -> None:
         {"jkt": OWN.thumbprint},
         {"x5t#S256": OWN.thumbprint, "jkt": "x"},
     ],
-    ids=str,
+    ids=map(str, range(12)),
 )
 def test_bindings_that_can_t_be_checked(desk: Desk, cnf: object) -> None:
     assert refused(desk, desk.token(cnf=cnf), presented(OWN)).status == 401
@@ -264,7 +264,7 @@ def test_a_broken_file_leaves_the_clients_as_they_were(desk: Desk, caplog: pytes
         {"disabled": 1},
         {"unknown": 1},
     ],
-    ids=str,
+    ids=map(str, range(20)),
 )
 def test_entries_that_stop_the_start(desk: Desk, change: dict[str, Any]) -> None:
     desk.entries[0] |= change

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from dmp_fhir.audit.placing import append_rows
 from dmp_fhir.policy.actions import Action
 from dmp_fhir.policy.engine import decide
 from dmp_fhir.policy.facts import author_key
@@ -12,7 +13,6 @@ from dmp_fhir.policy.standing import Permit
 from dmp_fhir.store.database import Database
 from tests.policy.worlds import (
     DOCTOR,
-    ELSEWHERE,
     FEEDER,
     HERE,
     MATRICULE,
@@ -27,6 +27,7 @@ from tests.policy.worlds import (
     documents,
     standings,
 )
+from tests.store.rows import trace
 
 _FLAGS = ("masked_professionals", "hidden_patient", "hidden_representatives")
 _LABELS = ("MASQUE_PS", "INVISIBLE_PATIENT", "INVISIBLE_REPRESENTANTS_LEGAUX")
@@ -222,27 +223,8 @@ def test_traces_follow_what_their_reader_may_see(database: Database) -> None:
             ("other-list", OTHER, ("List", "hidden"), False),
             ("other-secret", OTHER, ("", ""), True),
         ):
-            tx.insert(
-                "audit_event",
-                {
-                    "record_id": "record",
-                    "id": number,
-                    "recorded": 1,
-                    "type": "rest",
-                    "subtype": "read",
-                    "action": "R",
-                    "outcome": "0",
-                    "agent_category": "PS",
-                    "agent_id": agent,
-                    "agent_name": "",
-                    "structure_id": ELSEWHERE,
-                    "purpose": "normal",
-                    "entity_type": entity[0],
-                    "entity_id": entity[1],
-                    "secret": secret,
-                    "body": b"-",
-                },
-            )
+            about = {"agent_id": agent, "entity_type": entity[0], "entity_id": entity[1], "secret": secret}
+            tx.at_the_end(append_rows, [trace("record", number) | about])
     everything = {"mine-open", "mine-masked", "mine-search", "other-open", "other-list", "other-secret"}
     expected = (
         (DOCTOR, replace(OPEN, permits=(Permit("Practitioner", ME),)), {"mine-open", "mine-search"}),

@@ -17,6 +17,7 @@ PAGE = ROOT / "docs" / "settings.md"
 # The settings that are read through a property.
 _PROPERTIES = {
     "database_url": "database",
+    "audit_heads": "heads_folder",
     "test_identities": "ins_systems",
     "bound_tokens": "binds_software",
     "key_database": "key_store",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from typing import Any
 
 from dmp_fhir.store.bodies import pack
@@ -70,6 +71,7 @@ def payload(record_id: str, binary_id: str, document_id: str, content: bytes, di
 
 
 def trace(record_id: str, trace_id: str) -> Row:
+    """An entry of the trace without its place, as audit/log.py hands it to audit/placing.py."""
     texts = ("type", "subtype", "agent_category", "agent_id", "agent_name", "structure_id", "purpose", "entity_type")
     return dict.fromkeys(texts, "x") | {
         "record_id": record_id,
@@ -79,7 +81,20 @@ def trace(record_id: str, trace_id: str) -> Row:
         "outcome": "0",
         "entity_id": "d",
         "secret": False,
+        "body": b"{}",
+        "digest": sha256(b"{}").digest(),
+    }
+
+
+def placed(record_id: str, trace_id: str, position: int = 0, sequence: int = 1) -> Row:
+    """An entry with a place, and no proof of it."""
+    return trace(record_id, trace_id) | {
         "body": pack(b"{}"),
+        "position": position,
+        "sequence": sequence,
+        "nonce": bytes(16),
+        "marks": b"",
+        "leaf": bytes(32),
     }
 
 

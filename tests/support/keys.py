@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from tempfile import mkdtemp
 
 from dmp_fhir.store.database import Database
 from dmp_fhir.store.errors import KeysRefused, KeysUnavailable
@@ -49,6 +50,14 @@ def with_keys(url: str, template: Path, folder: Path) -> Database:
         shutil.copytree(template, folder)
     database = Database.open(url)
     database.keys = MakingRing(KeyStore.open(key_url(folder), MasterKeyFiles(folder)))
+    return database
+
+
+def with_new_keys(url: str, folder: Path | None = None) -> Database:
+    """The database, with keys in a folder of their own, made when there are none."""
+    folder = folder or Path(mkdtemp(prefix="dmp-fhir-keys-"))
+    database = Database.open(url)
+    database.keys = MakingRing(KeyStore.create(key_url(folder), MasterKeyFiles(folder), 0))
     return database
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import Any
 
+from dmp_fhir.audit.placing import append_rows
 from dmp_fhir.canonicals import IDNPS, INS_NIR_TEST, LOINC, MHD_LIST_TYPES, URI
 from dmp_fhir.registry.columns import (
     consent_columns,
@@ -111,28 +113,27 @@ def put(tx: Transaction, tree: Tree, record_id: str = RECORD, instant: int = 1_0
 
 def event(tx: Transaction, event_id: str, recorded: int, **columns: Any) -> None:
     """A row of the trace of the record."""
-    tx.insert(
-        "audit_event",
-        {
-            "record_id": RECORD,
-            "id": event_id,
-            "recorded": recorded,
-            "type": "rest",
-            "subtype": "read",
-            "action": "R",
-            "outcome": "0",
-            "agent_category": "PS",
-            "agent_id": "899700000112",
-            "agent_name": "Dr Élodie MOREAU",
-            "structure_id": "1990000010",
-            "purpose": "normal",
-            "entity_type": "DocumentReference",
-            "entity_id": "d1",
-            "secret": False,
-            "body": pack(dump_json({"resourceType": "AuditEvent", "id": event_id})),
-        }
-        | columns,
-    )
+    body = dump_json({"resourceType": "AuditEvent", "id": event_id})
+    row = {
+        "record_id": RECORD,
+        "id": event_id,
+        "recorded": recorded,
+        "type": "rest",
+        "subtype": "read",
+        "action": "R",
+        "outcome": "0",
+        "agent_category": "PS",
+        "agent_id": "899700000112",
+        "agent_name": "Dr Élodie MOREAU",
+        "structure_id": "1990000010",
+        "purpose": "normal",
+        "entity_type": "DocumentReference",
+        "entity_id": "d1",
+        "secret": False,
+        "body": body,
+        "digest": sha256(body).digest(),
+    } | columns
+    tx.at_the_end(append_rows, [row])
 
 
 def patient(record_id: str = RECORD, ins: str = INS, **more: Any) -> Tree:

@@ -1,0 +1,80 @@
+"""What of an entry is in the tree: one line, whose hash is the leaf.
+
+    ["dmp-fhir-audit-1", position, record, id, recorded, body, columns, place]
+
+is JSON without blanks, UTF-8. `position` is the place in the whole log, from 0; `record` the id of the Patient, empty
+for what belongs to no record; `id` that of the AuditEvent; `recorded` its instant in milliseconds. The rest is SHA-256
+in hexadecimal: `body` of the AuditEvent, byte for byte as it is served in JSON; `columns` of the columns that searches
+and rights use (`COLUMNS`, as a JSON array); `place` of the nonce of the entry followed by its sequence number in the
+record, in decimal. The sequence is blinded because its holes would tell a representative of entries that are not for
+them (AR-99); a nonce is given to who may see all of the record (docs/audit.md).
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping
+from hashlib import sha256
+from operator import itemgetter
+from typing import Any
+from zlib import crc32
+
+import orjson
+
+from dmp_fhir.audit.tree import leaf_hash
+
+VERSION = "dmp-fhir-audit-1"
+NONCE_BYTES = 16
+COLUMNS = (
+    *("type", "subtype", "action", "outcome", "agent_category", "agent_id", "agent_name", "structure_id", "purpose"),
+    *("entity_type", "entity_id", "secret"),
+)
+# A short checksum for each, kept in the row: it proves nothing, and tells which column was touched.
+MARKED = ("record_id", "id", "recorded", *COLUMNS)
+_columns, _marked = itemgetter(*COLUMNS), itemgetter(*MARKED)
+_MARKS = struct.Struct(f">{len(MARKED)}H")
+
+Row = Mapping[str, Any]
+
+
+def columns_digest(row: Row) -> str:
+    *values, secret = _columns(row)
+    return sha256(orjson.dumps([*values, bool(secret)])).hexdigest()
+
+
+def marks_of(row: Row) -> bytes:
+    """Two bytes for each column of `MARKED`; flags count as 0 and 1, as SQLite has them."""
+    texts = [each if each.__class__ is str else str(int(each)) for each in _marked(row)]
+    return _MARKS.pack(*[crc32(text.encode()) & 0xFFFF for text in texts])
+
+
+def touched(row: Row, marks: bytes) -> list[str]:
+    """The columns that are not what the marks say; all of them when the marks are none of ours."""
+    if len(marks) != _MARKS.size:
+        return ["marks"]
+    found = zip(MARKED, _MARKS.unpack(marks_of(row)), _MARKS.unpack(marks), strict=True)
+    return [name for name, now, before in found if now != before]
+
+
+def place_digest(nonce: bytes, sequence: int) -> str:
+    return sha256(nonce + str(sequence).encode()).hexdigest()
+
+
+def line_of(row: Row, columns: str | None = None) -> bytes:
+    """The line of a row that has its place; `columns` when that digest is known already."""
+    return orjson.dumps(
+        [
+            VERSION,
+            row["position"],
+            row["record_id"],
+            row["id"],
+            row["recorded"],
+            row["digest"].hex(),
+            columns or columns_digest(row),
+            place_digest(row["nonce"], row["sequence"]),
+        ]
+    )
+
+
+def leaf_of(row: Row, columns: str | None = None) -> bytes:
+    return leaf_hash(line_of(row, columns))

@@ -1,0 +1,116 @@
+"""The trace as a log that proves itself: seal, verify, prove (docs/audit.md)."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import click
+
+from dmp_fhir.app import open_database
+from dmp_fhir.audit import proofs
+from dmp_fhir.audit.answers import consistency_answer, inclusion_answer
+from dmp_fhir.audit.grants import grants_for
+from dmp_fhir.audit.heads import HeadKeys, Witness
+from dmp_fhir.audit.verification import verify as verify_log
+from dmp_fhir.instants import instant_text, system_clock
+from dmp_fhir.settings import BadSetting, Settings
+from dmp_fhir.store import schema
+from dmp_fhir.store.database import Database
+
+
+def _settings() -> Settings:
+    try:
+        return Settings.from_environment()
+    except BadSetting as bad:
+        raise click.ClickException(str(bad)) from bad
+
+
+def _database(settings: Settings) -> Database:
+    if not schema.is_current(settings.database):
+        raise click.ClickException("the database is not migrated to this version; run: dmp-fhir init")
+    return open_database(settings)
+
+
+@click.group()
+def audit() -> None:
+    """The trace of all acts: sign it, prove that nothing in it was changed, print proofs."""
+
+
+@audit.command()
+def seal() -> None:
+    """Sign the head of the log as it is now, and write it outside the database."""
+    head = _database(_settings()).sealing.seal_now()
+    if head is None:
+        click.echo("the log is empty")
+        return
+    click.echo(f"size {head.size}  root {head.root.hex()}  {instant_text(head.time)}  key {head.key_id}")
+
+
+@audit.command()
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+@click.option(
+    "--heads", type=click.Path(exists=True, path_type=Path), help="Folder of the heads kept elsewhere, instead of ours."
+)
+def verify(as_json: bool, heads: Path | None) -> None:
+    """Read the whole log and prove it, or name the first entry that was altered, removed, inserted or moved. Exit code
+    1 when something is wrong. Safe while the server runs."""
+    settings = _settings()
+    database, keys = _database(settings), HeadKeys(settings.key_folder).public()
+    report = verify_log(database, keys, Witness(heads or settings.heads_folder), system_clock())
+    if as_json:
+        click.echo(json.dumps(report.as_dict(), indent=1))
+    else:
+        for finding in report.findings:
+            click.echo(str(finding))
+        click.echo(
+            f"{report.entries} entries of {report.records} records, {report.erased} erased; {report.heads} signed"
+            f" heads, {report.unsealed} entries since the latest"
+        )
+        click.echo("proven" if report.proven else f"NOT PROVEN: {len(report.findings)} findings, the first one above")
+    sys.exit(0 if report.proven else 1)
+
+
+@audit.command()
+@click.argument("event_id")
+def prove(event_id: str) -> None:
+    """Print the proof that the AuditEvent EVENT_ID is in the log, as the operation $inclusion-proof answers it."""
+    database = _database(_settings())
+    database.sealing.seal_now()
+    with database.snapshot() as reader:
+        found = proofs.inclusion(reader, event_id)
+    if found is None:
+        raise click.ClickException(f"there is no AuditEvent {event_id}")
+    click.echo(json.dumps(inclusion_answer(found, open_place=True), indent=1))
+
+
+@audit.command()
+@click.argument("first", type=click.IntRange(1))
+@click.argument("second", type=click.IntRange(1), required=False)
+def consistency(first: int, second: int | None) -> None:
+    """Print the proof that the log of SECOND entries (the latest head when left out) begins with that of FIRST, both
+    sizes of signed heads, as the operation $consistency-proof answers it."""
+    with _database(_settings()).snapshot() as reader:
+        found = proofs.consistency(reader, first, second)
+    if found is None:
+        raise click.ClickException("there are no signed heads of these sizes, the first not after the second")
+    click.echo(json.dumps(consistency_answer(found), indent=1))
+
+
+@audit.command(name="rotate")
+def rotate_key() -> None:
+    """Sign heads with a new key; the old public key is kept. Servers use it from their next start."""
+    settings = _settings()
+    _database(settings).sealing.seal_now()
+    click.echo(f"key {HeadKeys(settings.key_folder).replace()}")
+
+
+@audit.command()
+@click.argument("role")
+def grants(role: str) -> None:
+    """Print the SQL that gives the PostgreSQL account ROLE what the server needs, and no right to change the trace."""
+    try:
+        click.echo(grants_for(role), nl=False)
+    except ValueError as bad:
+        raise click.UsageError(str(bad)) from bad

@@ -1,0 +1,44 @@
+"""Searches in the history of a record: that the list was consulted is told, what was looked for by name is not."""
+
+from __future__ import annotations
+
+from base64 import b64decode
+
+from tests.rest.bodies import CLAIRE, NORMAL, lot, mask, oid
+from tests.rest.caller import Caller
+from tests.rest.test_documents import PATIENT
+
+
+def searches(registry: Caller, by: str) -> list[str]:
+    """The queries of Dr Moreau's searches that a reader finds in the history, decoded."""
+    path = f"AuditEvent?patient.identifier={CLAIRE}&subtype=search-type&agent-name=Dr%20Anne&_count=100"
+    events = registry.get(path, by=by).matches
+    return [b64decode(entity["query"]).decode() for event in events for entity in event["entity"] if "query" in entity]
+
+
+def test_the_patient_sees_who_consulted_the_list(registry: Caller) -> None:
+    """CSP R1111-43, AR-97: the search of documents and of lots is an act like any other."""
+    for kind in ("DocumentReference", "List"):
+        assert registry.get(f"{kind}?patient.identifier={CLAIRE}&status=current&_count=7").status == 200
+    told = searches(registry, PATIENT)
+    assert len([each for each in told if each.endswith("status=current&_count=7")]) == 2, told
+    # Another professional sees the own searches only (AR-98).
+    assert searches(registry, "dr-petit") == []
+
+
+def test_a_search_that_names_a_hidden_document_does_not_tell_of_it(registry: Caller) -> None:
+    """AR-99, decision 0030."""
+    answer = registry.provide(lot("annonce", securityLabel=[NORMAL, mask("INVISIBLE_PATIENT")]))
+    address = answer.addresses[1]
+    for path in (
+        f"DocumentReference?patient.identifier={CLAIRE}&identifier={oid('annonce')}",
+        f"DocumentReference?patient.identifier={CLAIRE}&_id={address.partition('/')[2]}",
+        f"List?patient.identifier={CLAIRE}&item={address}",
+        f"AuditEvent?patient.identifier={CLAIRE}&entity={address}",
+    ):
+        assert registry.get(path).status == 200
+    events = registry.get("AuditEvent?_count=100", by=PATIENT).content
+    told = " ".join(searches(registry, PATIENT))
+    for secret in (address.partition("/")[2], oid("annonce")):
+        assert secret.encode() not in events
+        assert secret not in told
