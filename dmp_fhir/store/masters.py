@@ -180,7 +180,7 @@ def checked(key: bytes, where: str) -> bytes:
         raise KeysRefused(f"{where}: the master key is empty; put the right one back")
     if len(key) != KEY_SIZE:
         raise KeysRefused(f"{where}: a master key has 32 bytes, this one {len(key)}")
-    if len(set(key)) < _FEWEST_DIFFERENT or _is_a_walk(key):
+    if len(set(key)) < _FEWEST_DIFFERENT or _is_a_walk(key) or all(32 <= each < 127 for each in key):
         raise KeysRefused(f"{where}: this master key is no random one; draw one: openssl rand -base64 32")
     return key
 
