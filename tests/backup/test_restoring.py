@@ -214,7 +214,7 @@ def test_tf_235_a_bad_backup_is_found_before_anything_is_touched(
     database.close()
     for attempt in (
         lambda: verify(small, KEY),
-        lambda: restore(small, KEY, database.url, payloads, replace=True, opening=with_its_keys(tmp_path)),
+        lambda: restore(small, KEY, database.url, payloads, replace=True, opening=with_its_keys(small.parent)),
     ):
         with pytest.raises(BackupDamaged, match=cause):
             attempt()
@@ -287,16 +287,16 @@ def test_a_registry_that_is_there_stays_unless_asked(small: Path, database: Data
     before = content_of(database.url)
     database.close()
     with pytest.raises(NotRestored, match="not empty"):
-        restore(small, KEY, database.url, payloads, opening=with_its_keys(tmp_path))
+        restore(small, KEY, database.url, payloads, opening=with_its_keys(small.parent))
     assert content_of(database.url) == before
-    assert restore(small, KEY, database.url, payloads, replace=True, opening=with_its_keys(tmp_path)).findings == ()
+    assert restore(small, KEY, database.url, payloads, replace=True, opening=with_its_keys(small.parent)).findings == ()
     assert "later" not in str(content_of(database.url)["record"])
 
 
 def test_an_empty_registry_is_no_obstacle(small: Path, empty_url: str, tmp_path: Path) -> None:
     schema.upgrade(empty_url)
     there = PayloadStore(tmp_path / "there")
-    assert restore(small, KEY, empty_url, there, opening=with_its_keys(tmp_path)).findings == ()
+    assert restore(small, KEY, empty_url, there, opening=with_its_keys(small.parent)).findings == ()
 
 
 def test_a_restore_that_breaks_off_leaves_an_empty_registry(
@@ -309,10 +309,10 @@ def test_a_restore_that_breaks_off_leaves_an_empty_registry(
 
     monkeypatch.setattr(PayloadStore, "adopt", fail)
     with pytest.raises(OSError, match="disk full"):
-        restore(small, KEY, url, there, opening=with_its_keys(tmp_path))
+        restore(small, KEY, url, there, opening=with_its_keys(small.parent))
     monkeypatch.undo()
     assert content_of(url)["document"] == []
-    assert restore(small, KEY, url, there, opening=with_its_keys(tmp_path)).findings == ()
+    assert restore(small, KEY, url, there, opening=with_its_keys(small.parent)).findings == ()
 
 
 KILLED = """
@@ -330,7 +330,9 @@ def test_a_restore_that_is_killed_is_run_again(
     url = new_url(database.dialect)
     arguments = [sys.executable, "-c", KILLED, str(small), url, str(tmp_path / "there")]
     assert subprocess.run(arguments, check=False).returncode == 9
-    assert restore(small, KEY, url, PayloadStore(tmp_path / "there"), opening=with_its_keys(tmp_path)).findings == ()
+    assert (
+        restore(small, KEY, url, PayloadStore(tmp_path / "there"), opening=with_its_keys(small.parent)).findings == ()
+    )
 
 
 def test_a_backup_of_a_later_program_is_refused(
@@ -338,7 +340,7 @@ def test_a_backup_of_a_later_program_is_refused(
 ) -> None:
     monkeypatch.setattr(schema, "head", lambda: "0000")
     with pytest.raises(NotRestored, match="later than this one"):
-        restore(small, KEY, new_url("sqlite"), payloads, opening=with_its_keys(tmp_path))
+        restore(small, KEY, new_url("sqlite"), payloads, opening=with_its_keys(small.parent))
 
 
 def as_it_was(database: Database, shape: dump.Shape) -> dump.Shape | None:
