@@ -6,7 +6,7 @@ BIN := .venv/bin
 export DMP_FHIR_BASE_URL ?= http://127.0.0.1:$(PORT)/fhir
 
 .DEFAULT_GOAL := help
-.PHONY: help run seed test check lint campaign bench oracle clean
+.PHONY: help run sandbox seed test check lint campaign bench oracle clean
 
 help: ## List the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -15,6 +15,9 @@ run: .venv/run ## Serve the demonstration world on http://127.0.0.1:8000/fhir (P
 	$(BIN)/dmp-fhir init
 	$(BIN)/dmp-fhir seed
 	$(BIN)/dmp-fhir serve --port $(PORT) --workers $(WORKERS)
+
+sandbox: .venv/run ## The same for integrators, in var/sandbox, made anew every night (PORT=, WORKERS=)
+	$(BIN)/dmp-fhir sandbox --port $(PORT) --workers $(WORKERS)
 
 seed: .venv/run ## Create the database and feed the demonstration world, without serving
 	$(BIN)/dmp-fhir init

@@ -45,6 +45,7 @@ class Place:
             database_url=self.url,
             base_url=f"http://127.0.0.1:{port}/fhir",
             records_per_hour=1_000_000,
+            records_per_day=10_000_000,
         )
 
 

@@ -80,6 +80,7 @@ def registry(place: Place, workers: int) -> Iterator[Server]:
         "DMP_FHIR_DATA": str(place.folder),
         "DATABASE_URL": place.url,
         "DMP_FHIR_RECORDS_PER_HOUR": "1000000",
+        "DMP_FHIR_RECORDS_PER_DAY": "10000000",
         "DMP_FHIR_BASE_URL": f"http://127.0.0.1:{port}/fhir",
     }
     program = str(Path(sys.executable).with_name("dmp-fhir"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import secrets
 from collections.abc import Iterable
 from pathlib import Path
@@ -72,6 +73,8 @@ def create_app(settings: Settings | None = None, clock: Clock = system_clock) ->
 def create_worker() -> Flask:
     """The application of one process of `dmp-fhir serve`, with what works beside its requests."""
     logs.catch_the_uncaught()
+    # What is in memory stays there when the process breaks (TF-158).
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     app = create_app()
     services: Services = app.extensions["dmp_fhir"]
     Sealer(services.database, services.clock).start()

@@ -40,6 +40,7 @@ from dmp_fhir.registry.lifecycle import erase, suspended_before, to_erase
 from dmp_fhir.registry.notifications import forget_sent, post
 from dmp_fhir.registry.shelves import put_new
 from dmp_fhir.registry.versions import new_id
+from dmp_fhir.retention import DAY_MS, OBJECTION_DAYS, ORPHAN_HOURS, OUTBOX_DAYS, RECORD_YEARS
 from dmp_fhir.store.clock import RecordClock, lock_record
 from dmp_fhir.store.database import Database, Transaction
 from dmp_fhir.store.identifiers import keys_of
@@ -47,12 +48,10 @@ from dmp_fhir.store.payloads import PayloadStore
 
 Tree = dict[str, Any]
 Work = Callable[[Transaction, RecordClock], int]
-DAY_MS = 86_400_000
 NOTICE_MS = 14 * DAY_MS
-OBJECTION_MS = 42 * DAY_MS
-ORPHAN_GRACE_MS = 3_600_000
-KEPT_MS = 90 * DAY_MS
-RETENTION_YEARS = 10
+OBJECTION_MS = OBJECTION_DAYS * DAY_MS
+ORPHAN_GRACE_MS = ORPHAN_HOURS * 3_600_000
+KEPT_MS = OUTBOX_DAYS * DAY_MS
 AGENT = AccessContext("SUPPORT", "dmp-fhir", "Tâches planifiées du registre", "SYSTEME", purpose="systeme")
 """Who acts in the trace."""
 
@@ -130,7 +129,7 @@ class _Jobs:
     def erase(self) -> int:
         """Records closed for ten years, and those whose holder asked for it, are destroyed (AR-10): their rows and,
         after the commit, their key."""
-        before = years_before(self.now, RETENTION_YEARS)
+        before = years_before(self.now, RECORD_YEARS)
         with self.database.snapshot() as reader:
             due = [record_id for record_id, _ in to_erase(reader, before)]
 

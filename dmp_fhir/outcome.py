@@ -51,15 +51,26 @@ class Issue:
 
 
 @dataclass(frozen=True, slots=True)
+class Alert:
+    """What the operator and the privacy officer must look into: `kind` is records-hour, records-day, ins-hour, ins-day
+    or failures, `most` the number that was passed."""
+
+    kind: str
+    most: int
+
+
+@dataclass(frozen=True, slots=True)
 class Refusal:
     """A request that is not carried out: HTTP `status`, at least one issue, extra response headers, and the internal
-    `reason` code that goes to the trace only (AR-06). `rules` are the access rules that decided."""
+    `reason` code that goes to the trace only (AR-06). `rules` are the access rules that decided; `alert` is raised with
+    the trace."""
 
     status: int
     issues: tuple[Issue, ...]
     headers: tuple[tuple[str, str], ...] = ()
     reason: str | None = None
     rules: tuple[str, ...] = field(default=())
+    alert: Alert | None = None
 
     @property
     def tree(self) -> dict[str, Any]:
@@ -110,10 +121,11 @@ def refuse(
     headers: tuple[tuple[str, str], ...] = (),
     reason: str | None = None,
     rules: tuple[str, ...] = (),
+    alert: Alert | None = None,
 ) -> NoReturn:
     """Raise a refusal with one issue."""
     issue = error(code, fr, en, expression=expression, rule=rule, xds=xds)
-    raise Refused(Refusal(status, (issue,), headers, reason, rules))
+    raise Refused(Refusal(status, (issue,), headers, reason, rules, alert))
 
 
 def refuse_all(status: int, issues: Iterable[Issue]) -> NoReturn:

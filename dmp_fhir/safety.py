@@ -35,7 +35,6 @@ _TRUE = frozenset({"1", "true", "yes", "on"})
 _KEY_SUFFIXES = (".key", ".pem", ".jwk.json")
 SHORTEST_KEY = 32
 FEWEST_BYTES = 12
-MOST_RECORDS_PER_HOUR = 5_000
 FEWEST_PREFIX = 16
 
 
@@ -174,8 +173,12 @@ def _data_folder(place: Place) -> Iterator[str]:
     folder = place.settings.data_folder
     if folder.is_dir() and folder.stat().st_mode & 0o027:
         yield f"DMP_FHIR_DATA: {folder} can be read or changed by other accounts: chmod 700"
-    if kind := _remote_file_system(folder.absolute()):
-        yield f"DMP_FHIR_DATA: {folder} is on a network file system ({kind}): use a local disk"
+    sqlite = place.settings.database.startswith("sqlite:")
+    if sqlite and (kind := _remote_file_system(folder.absolute())):
+        yield f"DMP_FHIR_DATA: {folder} is on a network file system ({kind}), which SQLite cannot use: use a local disk"
+    counters = place.settings.counters_folder
+    if kind := _remote_file_system(counters.absolute()):
+        yield f"DMP_FHIR_LIMITS: {counters} is on a network file system ({kind}): name a folder of a local disk"
 
 
 def _remote_file_system(folder: Path) -> str | None:
@@ -258,8 +261,18 @@ def _lenient(place: Place) -> Iterator[str]:
 
 
 def _ceilings(place: Place) -> Iterator[str]:
-    if place.settings.records_per_hour > MOST_RECORDS_PER_HOUR:
-        yield f"DMP_FHIR_RECORDS_PER_HOUR: over {MOST_RECORDS_PER_HOUR}: no ceiling for a stolen account; lower it"
+    settings = place.settings
+    given = (
+        ("DMP_FHIR_RECORDS_PER_HOUR", settings.records_per_hour, 5_000),
+        ("DMP_FHIR_RECORDS_PER_DAY", settings.records_per_day, 20_000),
+        ("DMP_FHIR_INS_PER_HOUR", settings.ins_per_hour, 50_000),
+        ("DMP_FHIR_CLIENT_RATE", settings.client_rate, 10_000),
+        ("DMP_FHIR_PERSON_RATE", settings.person_rate, 1_000),
+        ("DMP_FHIR_FAILURES_PER_MINUTE", settings.failures_per_minute, 6_000),
+    )
+    for variable, value, most in given:
+        if value > most:
+            yield f"{variable}: over {most}, this stops nobody, not even a stolen account: lower it"
 
 
 # --- process --------------------------------------------------------------------------------------------------------
@@ -298,12 +311,16 @@ AT_EVERY_START = (
         " that are half the network",
         _certificates,
     ),
-    Check("data-folder", "a data folder that other accounts can read, or on a network file system", _data_folder),
+    Check(
+        "data-folder",
+        "a data folder that other accounts can read; SQLite or counters on a network file system",
+        _data_folder,
+    ),
     Check("keys", "key files that others can read, short keys, keys that are not random", _keys),
     Check("secrets", "secrets in settings that are easy to guess", _secrets),
     Check("database", "a password in `DATABASE_URL`, a remote database without TLS, a file others can read", _database),
     Check("lenient", "lenient searches, no comparison of CDA documents, profile level `mhd`", _lenient),
-    Check("ceilings", "ceilings so high that they stop nobody", _ceilings),
+    Check("ceilings", "ceilings and rates so high that they stop nobody", _ceilings),
     Check(
         "debugging",
         "debug modes of Flask and Python, debug logs, logged TLS keys, certificates not verified",

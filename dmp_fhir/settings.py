@@ -156,8 +156,38 @@ class Settings:
     )
     records_per_hour: int = _setting(
         "DMP_FHIR_RECORDS_PER_HOUR",
-        "Different records that one professional's account may open in an hour, for each worker; then 429 and an alert",
+        "Different records that one professional's account may open in an hour, and INS it may ask about; then 429 and"
+        " an alert",
         500,
+    )
+    records_per_day: int = _setting("DMP_FHIR_RECORDS_PER_DAY", "The same in a day (UTC)", 1_000)
+    ins_per_hour: int = _setting(
+        "DMP_FHIR_INS_PER_HOUR",
+        "Different INS that the account of a structure may ask about in an hour (TD0.2); then 429 and an alert",
+        5_000,
+    )
+    client_rate: int = _setting(
+        "DMP_FHIR_CLIENT_RATE",
+        "Requests a second that one client software may sustain, ten seconds of them at once; then 429. 0: 200 in"
+        " production, no limit in development",
+        0,
+    )
+    person_rate: int = _setting(
+        "DMP_FHIR_PERSON_RATE",
+        "The same for one person, whatever the software. 0: 20 in production, no limit in development",
+        0,
+    )
+    failures_per_minute: int = _setting(
+        "DMP_FHIR_FAILURES_PER_MINUTE",
+        "Failed authentications in a minute from one address; beyond, 429, an alert, and one trace that tells their"
+        " number. 0: 60 in production, no limit in development",
+        0,
+    )
+    limits_folder: str = _setting(
+        "DMP_FHIR_LIMITS",
+        "Folder of the counters that the workers of one machine share, on a local disk; empty: `limits` in the data"
+        " folder",
+        "",
     )
     test_identities: bool = _setting(
         "DMP_FHIR_TEST_IDENTITIES",
@@ -179,6 +209,9 @@ class Settings:
         "DMP_FHIR_METRICS_NETWORKS",
         "Networks that may read `/metrics` when they ask directly, not through a proxy (`127.0.0.0/8,10.1.0.0/16`)",
         "",
+    )
+    public_barometer: bool = _setting(
+        "DMP_FHIR_PUBLIC_BAROMETER", "Show the page `/barometer` to anybody; else to whom `/metrics` is shown", False
     )
     max_body: int = _setting("DMP_FHIR_MAX_BODY", "Largest request body in general", 1_000_000)
     max_submission: int = _setting("DMP_FHIR_MAX_SUBMISSION", "Largest ITI-65 or ITI-105 request body", 150_000_000)
@@ -206,8 +239,8 @@ class Settings:
         if self.clock_leeway > 60:
             raise BadSetting("DMP_FHIR_CLOCK_LEEWAY: 60 seconds at most")
         for name in _WHOLE_NUMBERS:
-            if getattr(self, name) < (0 if name == "crl_grace" else 1):
-                raise BadSetting(f"{_variable(name)}: must be at least 1")
+            if getattr(self, name) < (least := 0 if name == "crl_grace" or name in _BY_PROFILE else 1):
+                raise BadSetting(f"{_variable(name)}: must be at least {least}")
         if self.database_url and not re.match(r"(sqlite:///|postgres(ql)?://)", self.database_url):
             raise BadSetting("DATABASE_URL: must start with sqlite:/// or postgresql://")
         if self.key_database and not re.match(r"(sqlite:///|postgres(ql)?://)", self.key_database):
@@ -220,6 +253,14 @@ class Settings:
         if self.profile != "production":
             return INS_SYSTEMS
         return frozenset({INS_NIR_TEST, INS_NIR_DEMO} if self.test_identities else {INS_NIR, INS_NIA})
+
+    def limit(self, name: str) -> int | None:
+        """A limit whose default goes with the profile; None when there is none."""
+        return getattr(self, name) or (_BY_PROFILE[name] if self.profile == "production" else None)
+
+    @property
+    def counters_folder(self) -> Path:
+        return Path(self.limits_folder) if self.limits_folder else self.data_folder / "limits"
 
     @property
     def binds_software(self) -> bool:
@@ -260,6 +301,8 @@ class Settings:
         return cls(**values)
 
 
+# Limits that development does without; what 0 stands for in production.
+_BY_PROFILE = {"client_rate": 200, "person_rate": 20, "failures_per_minute": 60}
 # Told apart by their defaults: every number and every flag has one.
 _FLAGS = frozenset(each.name for each in fields(Settings) if isinstance(each.default, bool))
 _WHOLE_NUMBERS = tuple(

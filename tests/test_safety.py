@@ -76,6 +76,11 @@ SETTINGS = {
     "no CDA check": ({"cda_check": "off"}, "DMP_FHIR_CDA_CHECK"),
     "foreign profiles": ({"profile_level": "mhd"}, "DMP_FHIR_PROFILE_LEVEL"),
     "no ceiling": ({"records_per_hour": 1_000_000}, "DMP_FHIR_RECORDS_PER_HOUR"),
+    "no ceiling of the day": ({"records_per_day": 1_000_000}, "DMP_FHIR_RECORDS_PER_DAY"),
+    "walking through INS": ({"ins_per_hour": 1_000_000}, "DMP_FHIR_INS_PER_HOUR"),
+    "no rate of clients": ({"client_rate": 1_000_000}, "DMP_FHIR_CLIENT_RATE"),
+    "no rate of persons": ({"person_rate": 1_000_000}, "DMP_FHIR_PERSON_RATE"),
+    "failing for ever": ({"failures_per_minute": 1_000_000}, "DMP_FHIR_FAILURES_PER_MINUTE"),
     "guessable secret": ({"metrics_secret": "changeme-changeme"}, "DMP_FHIR_METRICS_SECRET"),
     "secret of one letter": ({"metrics_secret": "a" * 40}, "DMP_FHIR_METRICS_SECRET"),
     "debug logs": ({"log_level": "debug"}, "DMP_FHIR_LOG_LEVEL"),
@@ -196,8 +201,9 @@ def test_a_database_file_elsewhere(folder: Path) -> None:
 def test_a_network_file_system(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mounts = f"server:/x {folder}/data nfs4 rw 0 0\n/dev/sda1 / ext4 rw 0 0\n"
     monkeypatch.setattr(Path, "read_text", lambda self, **_: mounts)
-    (found,) = found_in(folder)
-    assert "network file system (nfs4)" in found
+    assert [each.split(":")[0] for each in found_in(folder)] == ["DMP_FHIR_DATA", "DMP_FHIR_LIMITS"]
+    shared = {"database_url": "postgresql:///dmp", "limits_folder": "/var/lib/dmp"}
+    assert found_in(folder, **shared) == []
 
 
 def test_root(folder: Path) -> None:

@@ -9,6 +9,9 @@ SUCCESS = "0"
 MINOR_FAILURE = "4"  # refused (D31)
 SERIOUS_FAILURE = "8"  # an error of ours
 
+REST = "rest"
+ALERT = "alert"
+
 Entity = tuple[str, str, int | None]
 
 
@@ -36,6 +39,9 @@ class Act:
     matrix: str | None = None
     secret: bool = False
     lasting: bool = False
+    origin: str | None = None
+    times: int = 1
+    kind: str = REST
 
     def one_by_one(self) -> Iterator[Act]:
         """The same act as one per entity, as BALP wants it, so that what is hidden from a reader of the trace can be

@@ -9,7 +9,7 @@ from base64 import b64encode
 from dataclasses import dataclass
 from typing import Any
 
-from dmp_fhir.audit.acts import SUCCESS, Act
+from dmp_fhir.audit.acts import ALERT, SUCCESS, Act
 from dmp_fhir.canonicals import HIDE_REPRESENTATIVES, IDNPS, IDNST, PROJECT, TRE_A07, TRE_G15, V3_ACT_REASON
 from dmp_fhir.identity.context import AccessContext
 from dmp_fhir.instants import instant_text
@@ -26,6 +26,7 @@ _REST = {
     "code": "rest",
     "display": "RESTful Operation",
 }
+_ALERT = {"system": _DCM, "code": "110113", "display": "Security Alert"}
 _PURPOSES = {
     "normal": ("TREAT", "treatment"),
     "bris_de_glace": ("BTG", "break the glass"),
@@ -69,7 +70,7 @@ def audit_event(
         "resourceType": "AuditEvent",
         "id": event_id,
         "meta": meta,
-        "type": _REST,
+        "type": _ALERT if act.kind == ALERT else _REST,
         "subtype": [{"system": "http://hl7.org/fhir/restful-interaction", "code": act.interaction}],
         "action": act.action,
         "recorded": recorded,
@@ -126,8 +127,9 @@ def _client(act: Act, context: AccessContext | None) -> dict[str, Any]:
     known = context is not None and context.client_id
     agent["who"] = {"identifier": {"value": context.client_id}} if context and known else {"display": "unknown client"}
     agent["requestor"] = False
-    if context is not None and context.origin:
-        agent["network"] = {"address": context.origin, "type": "2"}
+    origin = act.origin or (context.origin if context is not None else None)
+    if origin:
+        agent["network"] = {"address": origin, "type": "2"}
     return agent
 
 
@@ -221,4 +223,6 @@ def _details(act: Act) -> list[dict[str, str]]:
         details.append({"type": "reason", "valueString": act.reason})
     if act.status is not None:
         details.append({"type": "status", "valueString": str(act.status)})
+    if act.times > 1:
+        details.append({"type": "times", "valueString": str(act.times)})
     return details

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dmp_fhir.cli.audit import audit
 from dmp_fhir.cli.backups import backup, restore, verify_backup
+from dmp_fhir.cli.barometer import barometer
 from dmp_fhir.cli.callers import callers
 from dmp_fhir.cli.commands import main
 from dmp_fhir.cli.identifiers import identifier
@@ -19,6 +20,7 @@ policy.add_command(matrix)
 COMMANDS = (
     audit,
     backup,
+    barometer,
     conformance,
     identifier,
     jobs,

@@ -15,6 +15,7 @@ from dmp_fhir import jobs as scheduled
 from dmp_fhir.app import open_database, policy_settings
 from dmp_fhir.audit import log
 from dmp_fhir.audit.acts import Act
+from dmp_fhir.cli import alerts
 from dmp_fhir.identity.context import AccessContext
 from dmp_fhir.identity.identifiers import parse_person_id
 from dmp_fhir.instants import instant_text, system_clock
@@ -78,11 +79,12 @@ def run() -> None:
 
 @click.command()
 @click.argument("grant_id", required=False)
-@click.option("--finding", default=None, help="What the review found; closes the access GRANT_ID.")
+@click.option("--finding", default=None, help="What the review found; closes the access or alert.")
 @click.option("--account", default=None, help="List the records that this account touched (national identifier).")
 @click.option("--hours", default=24, show_default=True, type=click.IntRange(1), help="How far back, with --account.")
 def review(grant_id: str | None, finding: str | None, account: str | None, hours: int) -> None:
-    """List the break-glass accesses that wait for the privacy officer; with GRANT_ID and --finding, close one (AR-51).
+    """List the break-glass accesses and the security alerts that wait for the privacy officer; with GRANT_ID, or the
+    number of an alert, and --finding, close one (AR-51).
     With --account, the records that an account touched lately, for instance one that reached its ceiling.
 
     The lists name who, where, when and why; nothing of what a record holds."""
@@ -103,10 +105,17 @@ def review(grant_id: str | None, finding: str | None, account: str | None, hours
                 f"  {each.structure or '-'}  {each.purpose}  {each.motive}"
             )
         click.echo(f"{len(waiting)} to review")
+        alerts.list_alerts(database)
         return
     if not (finding or "").strip():
         raise click.UsageError("say what the review found: --finding TEXT")
     operator, now = _operator(), system_clock()
+
+    if grant_id.isdecimal():
+        if not alerts.close(database, int(grant_id), operator, (finding or "").strip(), now):
+            raise click.ClickException(f"alert {grant_id} is not in the queue")
+        click.echo("reviewed")
+        return
 
     def close(tx: Transaction) -> bool:
         record_id = close_review(tx, grant_id, operator.actor_id, (finding or "").strip(), now)
@@ -126,7 +135,8 @@ def review(grant_id: str | None, finding: str | None, account: str | None, hours
 
 @click.group()
 def record() -> None:
-    """Suspend or resume a record, or note that its holder asked for its erasure. INS is system|number."""
+    """Suspend or resume a record, hold it for justice, or note that its holder asked for its erasure. INS is
+    system|number."""
 
 
 @record.command()
@@ -159,7 +169,28 @@ def erase(ins: str) -> None:
     _change(ins, "closed", "AR-10", "EFFACEMENT_DEMANDE", lifecycle.ask_erasure)
 
 
-def _change(ins: str, expected: str, rule: str, reason: str, work: Callable[[Transaction, str, int], None]) -> None:
+@record.command()
+@click.argument("ins")
+def hold(ins: str) -> None:
+    """Keep a record from erasure, whatever its age, for a court, an inquiry or a claim (TF-245)."""
+    _change(ins, None, "AR-10", "CONSERVATION_IMPOSEE", lambda tx, record_id, now: _held(tx, record_id, now))
+
+
+@record.command()
+@click.argument("ins")
+def release(ins: str) -> None:
+    """End what `hold` began: the record is erased when its time is over."""
+    _change(ins, None, "AR-10", "FIN_DE_CONSERVATION_IMPOSEE", lambda tx, record_id, now: _held(tx, record_id, None))
+
+
+def _held(tx: Transaction, record_id: str, instant: int | None) -> None:
+    if not lifecycle.hold(tx, record_id, instant):
+        raise click.ClickException("the record is not held" if instant is None else "the record is held already")
+
+
+def _change(
+    ins: str, expected: str | None, rule: str, reason: str, work: Callable[[Transaction, str, int], None]
+) -> None:
     person = parse_person_id(ins)
     if person is None:
         raise click.UsageError("INS is written system|number, for example urn:oid:1.2.250.1.213.1.4.8|…")
@@ -170,7 +201,7 @@ def _change(ins: str, expected: str, rule: str, reason: str, work: Callable[[Tra
         if record_id is None:
             return "there is no record of this INS"
         clock = lock_record(tx, record_id)
-        if clock.status != expected:
+        if expected is not None and clock.status != expected:
             return f"the record is {clock.status}, not {expected}"
         work(tx, record_id, clock.tick(now))
         entities = (("Patient", record_id, None),)

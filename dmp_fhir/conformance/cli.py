@@ -9,6 +9,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from dmp_fhir.conformance.clients.command import client
 from dmp_fhir.conformance.config import BadConfig, read_config, sandbox_file
 from dmp_fhir.conformance.reports import WRITERS
 from dmp_fhir.conformance.results import total_checks
@@ -71,6 +72,9 @@ def run(
         path.write_bytes(WRITERS[kind](report, language))
         console.print(f"{kind}: {path}", highlight=False)
     sys.exit(0 if report.conforming else 1)
+
+
+conformance.add_command(client)
 
 
 @conformance.command(name="list")

@@ -12,7 +12,6 @@ from dataclasses import replace
 from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.wrappers import Request as HttpRequest
 
-from dmp_fhir.audit import log
 from dmp_fhir.audit.acts import Act
 from dmp_fhir.http.observing import ASKED, REQUEST_ID
 from dmp_fhir.http.rendering import Rendered, render
@@ -104,6 +103,7 @@ def _handle(request: HttpRequest, services: Services, path: str) -> Response:
     request.environ[ASKED] = asked
     exchange = Exchange(services, _identify(request, services, asked), asked, request_id(request))
     try:
+        services.rates.admit(exchange.context, services.clock)
         if fault:
             raise fault
         if asked.operation != "bundle":
@@ -111,14 +111,24 @@ def _handle(request: HttpRequest, services: Services, path: str) -> Response:
         _require_format(request, asked)
         request.environ[ASKED] = asked = _with_body(request, services, asked)
         exchange = exchange.asking(asked)
+        if further := _further_requests(asked):
+            services.rates.admit(exchange.context, services.clock, further)
     except Refused as refused:
         trace_refusal(exchange, *act_of(asked), refused.refusal)
         raise
     return handle(exchange)
 
 
+def _further_requests(asked: Request) -> int:
+    """A batch is as many requests as it has entries (TF-232)."""
+    tree = asked.tree or {}
+    entries = tree.get("entry") if asked.operation == "bundle" and tree.get("type") == "batch" else None
+    return len(entries) - 1 if isinstance(entries, list) else 0
+
+
 def _identify(request: HttpRequest, services: Services, asked: Request) -> AccessContext:
-    """Who asks; whoever can't be told is traced without an actor (TF-162)."""
+    """Who asks; whoever can't be told is traced without an actor (TF-162), in number when an address sends many
+    (TF-178)."""
     headers, peers = request.headers, services.peers
     authorizations = headers.getlist("Authorization")
     authorization = ", ".join(authorizations) if authorizations else None
@@ -135,8 +145,18 @@ def _identify(request: HttpRequest, services: Services, asked: Request) -> Acces
             request_id=request_id(request),
             status=refused.refusal.status,
         )
-        services.traces.keep(log.rows_of([act], None, services.clock()))
+        now_ms = services.clock()
+        if (retry_s := services.failures.keep(act, peers.origin(request.environ) or "", now_ms)) is not None:
+            refuse(
+                429,
+                "throttled",
+                "Trop d'authentifications refusées depuis cette adresse : attendez le délai de Retry-After.",
+                "Too many refused authentications from this address: wait for the time in Retry-After.",
+                rule="TF-178",
+                headers=(("Retry-After", str(retry_s)),),
+            )
         raise
+    services.failures.tell_if_due(services.clock)
     return replace(context, origin=peers.origin(request.environ))
 
 

@@ -1,8 +1,9 @@
-"""What is answered beside the FHIR endpoint, for the operator: health and metrics.
+"""What is answered beside the FHIR endpoint, for the operator: health, metrics, barometer.
 
 `/health/live` and `/health/ready` say up or not to anybody, nothing else; `/metrics` is for the networks and the bearer
-secret of the settings, and does not exist for others (TF-156). Nothing of it is in the trace: it touches no record.
-No turn is taken (store/turns.py), so a worker that computes for long still says that it lives.
+secret of the settings, and does not exist for others (TF-156); so is `/barometer`, unless it is public. Nothing of it
+is in the trace: it touches no record. No turn is taken (store/turns.py), so a worker that computes for long still says
+that it lives.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Callable, Iterable
 from ipaddress import ip_address, ip_network
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
+from dmp_fhir.http.barometer import page
 from dmp_fhir.interactions.services import Services
 from dmp_fhir.settings import Settings
 from dmp_fhir.store.figures import is_ready
@@ -21,9 +23,9 @@ from dmp_fhir.telemetry.metrics import CONTENT_TYPE, Metrics
 _FORWARDED = ("HTTP_FORWARDED", "HTTP_X_FORWARDED_FOR", "HTTP_X_REAL_IP", "HTTP_VIA")
 _HEADERS = [("Cache-Control", "no-store"), ("X-Content-Type-Options", "nosniff")]
 _WORDS = {200: "200 OK", 503: "503 Service Unavailable"}
-_PLAIN = "text/plain; charset=utf-8"
+_PLAIN = [("Content-Type", "text/plain; charset=utf-8")]
 
-Answer = tuple[int, str, bytes]
+Answer = tuple[int, list[tuple[str, str]], bytes]
 
 
 def operations_around(application: WSGIApplication, services: Services, metrics: Metrics) -> WSGIApplication:
@@ -32,6 +34,7 @@ def operations_around(application: WSGIApplication, services: Services, metrics:
         "/health/live": lambda environ: _health(True),
         "/health/ready": lambda environ: _health(_ready(services)),
         "/metrics": lambda environ: _metrics(environ, services.settings, metrics),
+        "/barometer": lambda environ: _barometer(environ, services.settings),
     }
 
     def respond(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -39,8 +42,8 @@ def operations_around(application: WSGIApplication, services: Services, metrics:
         answer = page(environ) if page and environ["REQUEST_METHOD"] in ("GET", "HEAD") else None
         if answer is None:
             return application(environ, start_response)
-        status, kind, body = answer
-        start_response(_WORDS[status], [*_HEADERS, ("Content-Type", kind), ("Content-Length", str(len(body)))])
+        status, headers, body = answer
+        start_response(_WORDS[status], [*_HEADERS, *headers, ("Content-Length", str(len(body)))])
         return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]
 
     return respond
@@ -57,7 +60,14 @@ def _ready(services: Services) -> bool:
 
 
 def _metrics(environ: WSGIEnvironment, settings: Settings, metrics: Metrics) -> Answer | None:
-    return (200, CONTENT_TYPE, metrics.text()) if may_see_metrics(environ, settings) else None
+    return (200, [("Content-Type", CONTENT_TYPE)], metrics.text()) if may_see_metrics(environ, settings) else None
+
+
+def _barometer(environ: WSGIEnvironment, settings: Settings) -> Answer | None:
+    if not (settings.public_barometer or may_see_metrics(environ, settings)):
+        return None
+    found = page(settings.data_folder, environ.get("QUERY_STRING", ""), environ.get("HTTP_ACCEPT_LANGUAGE"))
+    return None if found is None else (200, found[1], found[0])
 
 
 def may_see_metrics(environ: WSGIEnvironment, settings: Settings) -> bool:

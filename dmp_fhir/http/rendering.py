@@ -52,7 +52,7 @@ def render(
 ) -> Rendered:
     """`languages` is the header Accept-Language: remarks and refusals are in French unless English is preferred."""
     tree = response.tree
-    if languages and tree is not None and tree["resourceType"] == "OperationOutcome" and _prefers_english(languages):
+    if languages and tree is not None and tree["resourceType"] == "OperationOutcome" and prefers_english(languages):
         response = replace(response, tree=in_english(tree))
     body, content_type = _body(response, form, settings)
     headers = [*_ALWAYS, ("X-Request-Id", request_id), *response.headers]
@@ -72,7 +72,8 @@ def render(
     return Rendered(response.status, headers, body)
 
 
-def _prefers_english(languages: str) -> bool:
+def prefers_english(languages: str) -> bool:
+    """Whether a header Accept-Language puts English before French."""
     weights = {"fr": 0.0, "en": 0.0}
     for language, weight in parse_accept_header(languages[:200], LanguageAccept):
         primary = language.partition("-")[0].lower()  # en-GB is English

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from dmp_fhir.audit import log
 from dmp_fhir.audit.acts import Act
+from dmp_fhir.audit.alerts import raise_with_trace
 from dmp_fhir.interactions.duties import carry_out, is_done, is_owed
 from dmp_fhir.interactions.messages import Response
 from dmp_fhir.interactions.services import Exchange
@@ -301,4 +302,12 @@ def trace_refusal(exchange: Exchange, interaction: str, action: str, refusal: Re
         status=refusal.status,
         matrix=exchange.services.policy.matrix.version if refusal.rules else None,
     )
-    exchange.services.traces.keep(log.rows_of([act], exchange.context, exchange.now))
+    if refusal.alert is None:
+        exchange.services.traces.keep(log.rows_of([act], exchange.context, exchange.now))
+        return
+    services, now = exchange.services, exchange.now
+    try:
+        raise_with_trace(services.database, refusal.alert, exchange.context, now, with_act=act)
+    except StoreUnavailable:
+        services.ceiling.alert_failed(exchange.context, refusal.alert, now)
+        raise

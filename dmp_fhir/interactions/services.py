@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
+from dmp_fhir.audit.failures import FailedAuthentications
 from dmp_fhir.audit.keeping import TraceKeeper
 from dmp_fhir.identity.context import AccessContext
 from dmp_fhir.identity.peers import Peers
 from dmp_fhir.identity.tokens import TokenVerifier
 from dmp_fhir.instants import Clock
-from dmp_fhir.interactions.ceilings import Ceiling
+from dmp_fhir.interactions.ceilings import Ceilings
 from dmp_fhir.interactions.messages import Request
+from dmp_fhir.limits.requests import RequestRates
 from dmp_fhir.policy.settings import DEFAULT_SETTINGS, PolicySettings
 from dmp_fhir.profiles import active
 from dmp_fhir.profiles.validator import Validator
@@ -34,11 +36,16 @@ class Services:
     validator: Validator = field(default_factory=active.validator)
     peers: Peers = field(default_factory=Peers)
     traces: TraceKeeper = field(init=False)
-    ceiling: Ceiling = field(init=False)
+    ceiling: Ceilings = field(init=False)
+    rates: RequestRates = field(init=False)
+    failures: FailedAuthentications = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "ceiling", Ceiling(self.settings.records_per_hour))
+        object.__setattr__(self, "ceiling", Ceilings(self.settings))
+        object.__setattr__(self, "rates", RequestRates(self.settings))
         object.__setattr__(self, "traces", TraceKeeper(self.database))
+        failures = FailedAuthentications(self.database, self.traces, self.rates)
+        object.__setattr__(self, "failures", failures)
 
 
 @dataclass(slots=True)

@@ -91,6 +91,16 @@ def ask_erasure(tx: Transaction, record_id: str, instant: int) -> None:
     _note(tx, record_id, erasure_asked=instant)
 
 
+def hold(tx: Transaction, record_id: str, instant: int | None) -> bool:
+    """Keep a record from erasure, whatever its time, until None is given: a court, an inquiry or a claim needs it
+    (TF-245). Whether that changed anything."""
+    row = tx.row("SELECT held FROM record_state WHERE record_id = :record_id", {"record_id": record_id})
+    if ((row[0] if row else None) is None) == (instant is None):
+        return False
+    _note(tx, record_id, held=instant)
+    return True
+
+
 def erase(tx: Transaction, record_id: str, instant: int) -> None:
     """Remove everything a record holds, its versions and its matricule included: a new record can be opened for the
     same person (AR-11). The trace stays: its columns, and the entry of the erasure; the other bodies are sealed by the
@@ -115,10 +125,11 @@ def suspended_before(reader: Reader, instant: int) -> list[str]:
 
 
 def to_erase(reader: Reader, closed_before: int) -> list[tuple[str, bool]]:
-    """Closed records whose time is over, or whose erasure was asked for (True)."""
+    """Closed records whose time is over, or whose erasure was asked for (True); not those under a legal hold."""
     rows = reader.rows(
         "SELECT s.record_id, s.erasure_asked FROM record_state s JOIN record r ON r.id = s.record_id"
-        " WHERE r.status = 'closed' AND (s.closed <= :closed_before OR s.erasure_asked IS NOT NULL)"
+        " WHERE r.status = 'closed' AND s.held IS NULL"
+        " AND (s.closed <= :closed_before OR s.erasure_asked IS NOT NULL)"
         " ORDER BY s.record_id",
         {"closed_before": closed_before},
     )

@@ -12,6 +12,7 @@ from dmp_fhir.store.payloads import PayloadStore
 _COUNTS = {
     "records": "SELECT COUNT(*) FROM record WHERE status <> 'directory'",
     "documents": "SELECT COUNT(*) FROM document",
+    "alerts_waiting": "SELECT COUNT(*) FROM security_alert WHERE reviewed IS NULL",
     "outbox_waiting": "SELECT COUNT(*) FROM notification WHERE sent IS NULL",
 }
 _SIZE = {

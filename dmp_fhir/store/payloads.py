@@ -44,7 +44,8 @@ class PayloadStore:
     def __init__(self, folder: Path | str) -> None:
         self.folder = Path(folder)
         self._temporary = self.folder / _TEMPORARY
-        self._temporary.mkdir(parents=True, exist_ok=True)
+        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._temporary.mkdir(exist_ok=True, mode=0o700)
 
     def put(self, content: bytes) -> bytes:
         """Keep `content` durably; its SHA-256, which is its name. Content that is here already is used again, and
@@ -132,7 +133,8 @@ class PayloadStore:
         hashed = hashlib.sha256()
         temporary = self._temporary / f"{os.getpid()}-{secrets.token_hex(8)}"
         try:
-            with temporary.open("xb") as file:
+            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "wb") as file:
                 for piece in pieces:
                     hashed.update(piece)
                     file.write(piece)
@@ -140,7 +142,7 @@ class PayloadStore:
                 os.fsync(file.fileno())
             path = self._path(hashed.digest())
             if not path.parent.exists():
-                path.parent.mkdir(exist_ok=True)
+                path.parent.mkdir(exist_ok=True, mode=0o700)
                 _flush_folder(self.folder)
             temporary.rename(path)
             _flush_folder(path.parent)

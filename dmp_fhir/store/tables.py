@@ -322,6 +322,24 @@ Index(
     postgresql_where=and_(emergency_grant.c.review, emergency_grant.c.reviewed.is_(None)),
 )
 
+# What the operator and the privacy officer must look into (TF-056, TF-178). Logs name it by its number; the account is
+# here, and in the trace.
+security_alert = Table(
+    "security_alert",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("kind", String(24), nullable=False),
+    Column("agent_category", String(16), nullable=False),
+    Column("agent_id", String(64), nullable=False),
+    _text("agent_name"),
+    Column("most", Integer, nullable=False),
+    _instant("raised"),
+    _instant("reviewed", nullable=True),
+    _text("reviewer", nullable=True),
+    _text("finding", nullable=True),
+    sqlite_with_rowid=False,
+)
+
 # Messages to send (notify/): written with the act they tell about. `topic` makes one message of what must be told once.
 notification = _owned_by_record(
     "notification",
@@ -354,6 +372,8 @@ record_state = Table(
     _instant("suspended", nullable=True),
     _instant("erasure_asked", nullable=True),
     _instant("erased", nullable=True),
+    # Since when the record is under a legal hold: it is not erased meanwhile.
+    _instant("held", nullable=True),
     sqlite_with_rowid=False,
 )
 

@@ -92,6 +92,7 @@ HELP = {
     "up": "1 when the database answers",
     "records": "Records, closed ones included",
     "documents": "Documents, earlier versions of them and deleted ones included",
+    "alerts_waiting": "Security alerts that wait for the privacy officer",
     "outbox_waiting": "Messages that wait to be sent",
     "database_bytes": "Size of the database",
     "disk_free_bytes": "Free space where the documents are",

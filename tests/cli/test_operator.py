@@ -105,6 +105,17 @@ def test_suspend_resume_erase(command: Any, database_url: str) -> None:
     assert len(rows(database_url, "SELECT 1 FROM audit_event")) == 2
 
 
+def test_hold_and_release(command: Any, database_url: str) -> None:
+    held = "SELECT held IS NOT NULL FROM record_state"
+    assert command("record", "release", INS).exit_code == 1
+    assert command("record", "hold", INS).exit_code == 0
+    assert command("record", "hold", INS).exit_code == 1
+    assert [bool(row[0]) for row in rows(database_url, held)] == [True]
+    assert command("record", "release", INS).exit_code == 0
+    assert [bool(row[0]) for row in rows(database_url, held)] == [False]
+    assert len(rows(database_url, "SELECT 1 FROM audit_event")) == 2
+
+
 def test_jobs_run_and_run_again(command: Any, tmp_path: Path) -> None:
     assert command("record", "suspend", INS).exit_code == 0
     done = command("jobs", "run")

@@ -21,6 +21,7 @@ _PROPERTIES = {
     "test_identities": "ins_systems",
     "bound_tokens": "binds_software",
     "key_database": "key_store",
+    "limits_folder": "counters_folder",
 }
 
 

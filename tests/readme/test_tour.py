@@ -21,6 +21,16 @@ def the_tour() -> list[Step]:
     return steps(README.read_text(encoding="utf-8"))
 
 
+def copy_of_checkout(folder: Path) -> None:
+    for name in NEEDED:
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, folder / name)
+    (folder / ".venv").symlink_to(sys.prefix)
+
+
 def check(tour: list[Step], folder: Path, port: int, path: str = "") -> None:
     outputs = run(tour, folder, port, path)
     wrong = [
@@ -54,13 +64,7 @@ def test_a_difference_is_seen() -> None:
 def test_the_pages_do_what_they_show(tmp_path: Path) -> None:
     """The tour, then the commands of the operator, while the server runs. In a copy of the checkout that uses the
     environment of this one: `-o` tells make that it is there already."""
-    for name in NEEDED:
-        source = ROOT / name
-        if source.is_dir():
-            shutil.copytree(source, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            shutil.copy(source, tmp_path / name)
-    (tmp_path / ".venv").symlink_to(sys.prefix)
+    copy_of_checkout(tmp_path)
     with make_run(tmp_path, "-o", ".venv/run", patience=50, path=str(tmp_path)) as port:
         check(the_tour(), tmp_path, port, str(tmp_path))
         check(steps(OPERATING.read_text(encoding="utf-8")), tmp_path, port, str(tmp_path))

@@ -79,13 +79,13 @@ def free_port() -> int:
 
 
 @contextmanager
-def make_run(folder: Path, *options: str, patience: float, path: str = "") -> Iterator[int]:
-    """`make run` in `folder`, until the block ends; the port it serves on."""
+def make_run(folder: Path, *options: str, patience: float, path: str = "", target: str = "run") -> Iterator[int]:
+    """`make run` (or another target that serves) in `folder`, until the block ends; the port it serves on."""
     port = free_port()
     log = folder / "make-run.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            ["make", *options, "run", f"PORT={port}"],
+            ["make", *options, target, f"PORT={port}"],
             cwd=folder,
             env=environment(path),
             stdout=output,
