@@ -5,6 +5,7 @@ https://hl7.org/fhir/R4/http.html
 
 from __future__ import annotations
 
+import json
 import re
 import uuid
 from dataclasses import replace
@@ -39,7 +40,8 @@ SITUATION = "Situation-Exercice"
 def answer(request: HttpRequest, services: Services, path: str) -> Rendered:
     """The answer to a request for `path` below the endpoint, in the format asked for."""
     try:
-        response = _capabilities(request, services) if path == "metadata" else _handle(request, services, path)
+        open_to_all = _OPEN.get(path)
+        response = open_to_all(request, services) if open_to_all else _handle(request, services, path)
     except Refused as refused:
         response = refusal_response(refused.refusal)
     languages = request.headers.get("Accept-Language")
@@ -47,19 +49,35 @@ def answer(request: HttpRequest, services: Services, path: str) -> Rendered:
 
 
 def _capabilities(request: HttpRequest, services: Services) -> Response:
-    """Open to anybody: https://hl7.org/fhir/R4/http.html#capabilities"""
-    request.environ[ASKED] = Request(_method(request), operation="metadata")
+    """https://hl7.org/fhir/R4/http.html#capabilities"""
+    _require_reading(request, "metadata")
+    _require_format(request, Request("GET"))
+    return Response(200, tree=capability_statement(services.settings))
+
+
+def _audit_keys(request: HttpRequest, services: Services) -> Response:
+    """The public keys of the signed heads of the trace, as a JWK Set (RFC 7517, RFC 8037)."""
+    _require_reading(request, "audit-keys")
+    sealing = services.database.sealing
+    keys = [key.jwk for key in sealing.keys.public().values()] if sealing else []
+    return Response(200, content=json.dumps({"keys": keys}).encode(), content_type="application/jwk-set+json")
+
+
+def _require_reading(request: HttpRequest, name: str) -> None:
+    request.environ[ASKED] = Request(_method(request), operation=name)
     if _method(request) not in ("GET", "HEAD"):
         refuse(
             405,
             "not-supported",
-            "metadata se lit seulement (GET).",
-            "metadata is only read (GET).",
+            f"{name} se lit seulement (GET).",
+            f"{name} is only read (GET).",
             headers=(("Allow", "GET, HEAD"),),
             rule="TF-116",
         )
-    _require_format(request, Request("GET"))
-    return Response(200, tree=capability_statement(services.settings))
+
+
+# What needs no token.
+_OPEN = {"metadata": _capabilities, ".well-known/audit-keys": _audit_keys}
 
 
 def answer_format(request: HttpRequest) -> Format:

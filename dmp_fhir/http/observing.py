@@ -70,4 +70,6 @@ def _what(asked: Request | None) -> tuple[str, str]:
     kind = asked.resource_type
     if asked.operation == "metadata":
         return "capabilities", "none"
+    if asked.operation == "audit-keys":
+        return "operation", "none"
     return act_of(asked)[0], "none" if kind is None else kind if kind in TYPES else "other"

@@ -19,7 +19,7 @@ from dmp_fhir.canonicals import (
 )
 from dmp_fhir.interactions import explain_access
 from dmp_fhir.interactions.messages import Request
-from dmp_fhir.interactions.operations import EXPLAIN_ACCESS, VALIDATE
+from dmp_fhir.interactions.operations import EXPLAIN_ACCESS, PROOFS, VALIDATE
 from dmp_fhir.interactions.routes import SEARCHABLE, TYPES, methods_of
 from dmp_fhir.profiles.checks import PROFILE_OF_TYPE
 from dmp_fhir.registry.search.parameters import INCLUDES, REVINCLUDES, declared
@@ -64,7 +64,7 @@ def capability_statement(settings: Settings) -> Tree:
 def _statement(base_url: str) -> Tree:
     return {
         "resourceType": "CapabilityStatement",
-        "contained": [EXPLAIN_ACCESS],
+        "contained": [EXPLAIN_ACCESS, *PROOFS],
         "url": f"{PROJECT}/CapabilityStatement/dmp-fhir",
         "version": __version__,
         "name": "DmpFhir",
@@ -139,6 +139,11 @@ def _resource(resource_type: str) -> Tree:
             {"name": EXPLAIN_ACCESS["code"], "definition": f"#{EXPLAIN_ACCESS['id']}"}
             | {"documentation": EXPLAIN_ACCESS["description"]}
         )
+    if resource_type == "AuditEvent":
+        resource["operation"] += [
+            {"name": each["code"], "definition": f"#{each['id']}", "documentation": each["description"]}
+            for each in PROOFS
+        ]
     if resource_type in SEARCHABLE:
         includes, revincludes = INCLUDES.get(resource_type, ()), REVINCLUDES.get(resource_type, ())
         resource |= ({"searchInclude": list(includes)} if includes else {}) | (

@@ -5,6 +5,7 @@ The order is that of docs/architecture.md; nothing else reaches the database.
 
 from __future__ import annotations
 
+from dmp_fhir.interactions import trace_proofs
 from dmp_fhir.interactions.conformance import require_sound
 from dmp_fhir.interactions.gate import reading, trace_refusal, writing
 from dmp_fhir.interactions.messages import Response
@@ -31,6 +32,8 @@ def _handle(exchange: Exchange) -> Response:
         if request.operation == "bundle":
             return _handle_bundle(exchange)
         check_route(request)
+        if request.operation in trace_proofs.OPERATIONS:
+            trace_proofs.seal_first(exchange.services, request)
         if request.method in ("GET", "HEAD") or request.operation in ("_search", *OPERATIONS):
             return reading(exchange, route_read)
         return writing(exchange, lambda gate: route_write(gate, request))

@@ -12,6 +12,7 @@ from functools import cache
 from typing import Any
 
 from dmp_fhir import __version__
+from dmp_fhir.interactions import trace_proofs
 from dmp_fhir.interactions.messages import Request
 from dmp_fhir.interactions.routes import OPERATIONS, PAYLOADS, SEARCHABLE, TYPES, methods_of
 from dmp_fhir.registry.search.definitions import MODIFIERS, Parameter
@@ -243,6 +244,12 @@ def _operation(name: str, operation: str, methods: tuple[str, ...], parameters: 
             "summary": f"{operation} of a {name}",
             "responses": _responses("operation", "Parameters"),
         }
+        if operation == trace_proofs.CONSISTENCY:
+            size = {"type": "integer", "minimum": 1}
+            wanted = (("first", True), ("second", False))
+            item["get"]["parameters"] = [
+                {"name": each, "in": "query", "required": required, "schema": size} for each, required in wanted
+            ]
         if method == "POST":
             content = _content(*sorted({name, "Parameters"}))
             item["post"]["requestBody"] = {"required": not parameters, "content": content}

@@ -116,3 +116,71 @@ EXPLAIN_ACCESS: Tree = {
         ),
     ],
 }
+
+
+def _proof(code: str, title: str, description: str, *parameters: Tree, instance: bool = False) -> Tree:
+    return {
+        "resourceType": "OperationDefinition",
+        "id": code,
+        "url": f"{PROJECT}/OperationDefinition/{code}",
+        "version": __version__,
+        "name": "".join(each.capitalize() for each in code.split("-")),
+        "title": title,
+        "status": "active",
+        "kind": "operation",
+        "affectsState": False,
+        "code": code,
+        "description": description,
+        "resource": ["AuditEvent"],
+        "system": False,
+        "type": not instance,
+        "instance": instance,
+        "parameter": list(parameters),
+    }
+
+
+def _head(name: str, fr: str, en: str) -> Tree:
+    return _answered(
+        name,
+        "1",
+        fr,
+        en,
+        _answered("text", "1", "Ce qui est signé : origine, taille, racine, instant", "What is signed", kind="string"),
+        _answered("key", "1", "Clé (kid) de .well-known/audit-keys", "Key (kid)", kind="string"),
+        _answered("signature", "1", "Signature Ed25519", "Ed25519 signature", kind="base64Binary"),
+    )
+
+
+_PATH = _answered("path", "*", "Empreintes du chemin (RFC 9162)", "Hashes of the path (RFC 9162)", kind="base64Binary")
+PROOFS: tuple[Tree, ...] = (
+    _proof(
+        "inclusion-proof",
+        "Preuve d'inclusion d'une trace / Inclusion proof of an entry of the trace",
+        "La trace est une feuille du journal signé ; pour qui peut la lire. — The entry is a leaf of the signed log;"
+        " for whoever may read it.",
+        _answered("entry", "1", "Ligne dont l'empreinte est la feuille", "Line whose hash is the leaf", kind="string"),
+        _answered("index", "1", "Place dans le journal", "Place in the log", kind="decimal"),
+        _PATH,
+        _head("head", "Tête signée", "Signed head"),
+        _answered("sequence", "1", "Numéro dans le dossier", "Number in the record", kind="decimal"),
+        _answered("nonce", "1", "Ouvre le numéro", "Opens the number", kind="base64Binary"),
+        instance=True,
+    ),
+    _proof(
+        "consistency-proof",
+        "Preuve de cohérence du journal / Consistency proof of the log",
+        "Le journal de la seconde tête commence par celui de la première. — The log of the second head begins with that"
+        " of the first.",
+        _given("first", "integer", "Taille de la tête connue", "Size of the head that is known"),
+        _given("second", "integer", "Taille de l'autre, la dernière par défaut", "Size of the other, else the latest"),
+        _head("first", "Première tête", "First head"),
+        _head("second", "Seconde tête", "Second head"),
+        _PATH,
+    ),
+    _proof(
+        "tree-head",
+        "Tête signée du journal / Signed head of the log",
+        "La dernière tête signée. — The latest signed head.",
+        _head("head", "Tête signée", "Signed head"),
+    ),
+)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NoReturn
 
-from dmp_fhir.interactions import explain_access, iti68_retrieve, td33_update, update, validate
+from dmp_fhir.interactions import explain_access, iti68_retrieve, td33_update, trace_proofs, update, validate
 from dmp_fhir.interactions.conformance import require_sound
 from dmp_fhir.interactions.create import CREATABLE, create
 from dmp_fhir.interactions.gate import Gate, Writing
@@ -33,7 +33,7 @@ PAYLOADS = frozenset({"Binary", "Bundle"})
 TYPES = SEARCHABLE | PAYLOADS
 UPDATABLE = update.UPDATABLE
 DELETABLE = update.DELETABLE
-OPERATIONS = frozenset({explain_access.OPERATION, validate.OPERATION})
+OPERATIONS = frozenset({explain_access.OPERATION, validate.OPERATION}) | trace_proofs.OPERATIONS
 
 # The name of each act in the trace (http://hl7.org/fhir/restful-interaction) and its AuditEvent.action.
 ACTS = {
@@ -50,10 +50,10 @@ def act_of(request: Request) -> tuple[str, str]:
     if request.operation == "bundle":
         kind = (request.tree or {}).get("type")
         return (kind if kind in ("batch", "transaction") else "transaction", "E")
-    if request.operation == "_search" or (request.method in ("GET", "HEAD") and request.id is None):
-        return "search-type", "E"
     if request.operation in OPERATIONS:
         return "operation", "E"
+    if request.operation == "_search" or (request.method in ("GET", "HEAD") and request.id is None):
+        return "search-type", "E"
     if request.operation == "_history":
         return ("vread" if request.version else "history-instance"), "R"
     return ACTS.get(request.method, ("read", "R"))
@@ -66,6 +66,8 @@ def methods_of(request: Request) -> tuple[str, ...]:
         return ("POST",) if kind in SEARCHABLE else ()
     if request.operation == validate.OPERATION:
         return ("POST",) if request.id is None else ("GET", "POST")
+    if request.operation in trace_proofs.OPERATIONS:
+        return ("GET",) if trace_proofs.is_offered(request) else ()
     if request.id is None:
         if request.operation:
             return ()
@@ -90,7 +92,7 @@ def check_route(request: Request) -> None:
         not_found()
     if request.operation not in (None, "_search", "_history", *OPERATIONS):
         not_found()
-    if request.operation == explain_access.OPERATION and not methods_of(request):
+    if request.operation in (explain_access.OPERATION, *trace_proofs.OPERATIONS) and not methods_of(request):
         not_found()
     method = "GET" if request.method == "HEAD" else request.method
     if method not in methods_of(request):
@@ -136,6 +138,8 @@ def route_read(gate: Gate) -> Response:
     check_route(request)
     if request.operation == validate.OPERATION:
         return validate.validate(gate)
+    if request.operation in trace_proofs.OPERATIONS:
+        return trace_proofs.prove(gate)
     if request.operation == "_search" or request.id is None:
         return search(gate)
     if request.resource_type in PAYLOADS:

@@ -50,7 +50,9 @@ def patch(gate: Writing, request: Request) -> Response:
     decisions = [gate.permit(action, document.record_id, document.facts) for action in actions or [Action.DOC_READ]]
     require_match(request, document.version)
     if not actions:
-        return answer_written(request, _shown(gate, document, _as_found(gate, document)), 200)
+        found = _as_found(gate, document)
+        gate.did("patch", "U", document.record_id, found, decision=merged(decisions))
+        return answer_written(request, _shown(gate, document, found), 200)
     if after["status"] != "entered-in-error":  # which no guide has among its statuses (D3)
         require_no_worse(gate, before, after)
     found = amend_document(gate.tx, document, after, gate.instant(document.record_id))
