@@ -39,6 +39,7 @@ campaign: .venv/test ## Long seeded campaigns: fuzzing, kills, races (SEED=)
 bench: .venv/test ## Throughput and latency beside the ceiling of this machine, as ratios
 	$(BIN)/python -m benchmarks.validation
 	$(BIN)/python -m benchmarks.policy
+	$(BIN)/python -m benchmarks.trace
 	$(BIN)/python -m benchmarks
 
 oracle: .venv/test ## Our validator beside HAPI's, over thousands of resources (needs Java 17 and Maven)

@@ -33,7 +33,7 @@ _TYPES = (
     ("11502-2", "CR d'examens biologiques", "11", "Document encyclopédique"),
     ("18748-4", "CR d'imagerie médicale", "10", "Compte rendu"),
     ("34112-3", "CR hospitalier", "10", "Compte rendu"),
-    ("57833-6", "Prescription de produits de santé", "41", "Prescription"),
+    ("57833-6", "Prescription de produits de santé", "42", "Prescription"),
     ("60591-5", "Synthèse médicale", "31", "Synthèse"),
 )
 _FIRST_DAY = date(2023, 11, 20)

@@ -95,7 +95,7 @@ def _figures(
         name = reason.cause if reason else "unexplained"
         row = causes.setdefault(
             name,
-            {"side": each.side, "right": reason.verdict if reason else "?", "cases": set(), "example": each.case},
+            {"side": each.side, "cases": set(), "example": each.case},
         )
         row["cases"].add(each.case)
         row.setdefault("verdict", set()).update({each.case} if each.verdict else ())
@@ -143,7 +143,7 @@ def _print(figures: dict[str, Any]) -> None:
           f"{total['models: same verdict'] / total['cases']:.2%}")  # fmt: skip
     print(f"median times in ms: {figures['times']['all']}\n\ndifferences by cause (cases, of them verdicts):")
     for name, row in figures["causes"].items():
-        print(f"  {row['cases']:5} {row['verdict']:5}  {row['side']:4}  {row['right']:6}  {name}")
+        print(f"  {row['cases']:5} {row['verdict']:5}  {row['side']:4}  {name}")
 
 
 def _print_unexplained(unexplained: Sequence[Difference], most: int) -> None:

@@ -35,6 +35,7 @@ def as_written() -> Validator:
     validator = Validator.load(active.SHIPPED)
     validator.levels.guides.clear()
     validator.levels.rules.clear()
+    validator.levels.targets.clear()
     return validator
 
 

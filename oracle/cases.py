@@ -3,7 +3,7 @@
 A case is {"id", "profiles": [canonical URL], "resource": {…}}. The id says where it comes from: `valid/…` and
 `mutant/…` (the mutation tests), `invariant/…` (the table of base invariants), `fixture/…` (the demonstration world),
 `published/…` (examples of the guides, when the folder is there: DMP_FHIR_SHARED, or ../shared beside the checkout),
-`apart/…` (where we differ on purpose),
+`words/…` (rules that R4 gives in words),
 `generated/…` (drawn from the profiles), `damaged/…` (one of those with one thing wrong, oracle/damage.py).
 """
 
@@ -46,7 +46,7 @@ class Case:
 
 def cases(validator: Validator, count: int, seed: int) -> list[Case]:
     """All that is written by hand, then a third generated and the rest damaged, `count` in all."""
-    written = [*_mutants(), *_invariants(), *_fixtures(), *_published(), *_apart()]
+    written = [*_mutants(), *_invariants(), *_fixtures(), *_published(), *_words()]
     sound = [each for each in written if each.group in ("valid", "fixture", "published")]
     made = list(_generated(validator, max(0, count - len(written)) // 3, seed))
     broken = list(_damaged([*sound, *made], max(0, count - len(written) - len(made)), seed))
@@ -90,18 +90,50 @@ def _published() -> Iterator[Case]:
                 yield Case(f"published/{file.parent.name}/{file.stem} as PDSm", tree, [bundle])
 
 
-def _apart() -> Iterator[Case]:
-    """A document that holds too much, and a submission set whose source has an identifier that the Annuaire does not
-    know."""
+def _words() -> Iterator[Case]:
+    """What R4 says in words, kept and broken: what a document holds, labels, codes that exist, references that are
+    searches, the profile of what a reference leads to."""
     row = next(each for each in test_base_invariants.TABLE if each[0] == "bdl-10")
-    document = copy.deepcopy(row[1])
-    address = "urn:uuid:01234567-89ab-cdef-0123-0000000000ff"
-    document["entry"].append({"fullUrl": address, "resource": {"resourceType": "Patient", "id": "a"}})
-    yield Case("apart/document", document)
-    lot = orjson.loads((ROOT / "fixtures" / "tour" / "publish.json").read_bytes())
-    submission = lot["entry"][0]["resource"]
+    head, other = row[1]["entry"][0], "urn:uuid:01234567-89ab-cdef-0123-0000000000f"
+    patient, composition = {"resourceType": "Patient", "id": "a"}, {"reference": head["fullUrl"]}
+    condition = {"resourceType": "Condition", "id": "b", "subject": {"reference": f"{other}a"}}
+    author = {"agent": [{"who": {"display": "A"}}], "recorded": "2026-01-01T00:00:00Z"}
+    sheet = {"resourceType": "Binary", "id": "c", "contentType": "text/css", "data": "YQ=="}
+    held = {
+        "a stranger": [patient],
+        "a stranger that nothing leads to, and what it leads to": [patient, condition],
+        "one that refers to it": [{"resourceType": "List", "id": "d", "status": "current", "mode": "working",
+                                   "entry": [{"item": composition}]}],
+        "its provenance": [{"resourceType": "Provenance", "id": "e", "target": [composition], **author}],
+        "a style sheet": [sheet],
+    }  # fmt: skip
+    for name, resources in held.items():
+        document = copy.deepcopy(row[1])
+        document["entry"] += [{"fullUrl": other + "abc"[n], "resource": each} for n, each in enumerate(resources)]
+        yield Case(f"words/document with {name}", document)
+        if resources == [sheet]:
+            document["entry"][-1]["fullUrl"] = "http://example.org/fhir/Binary/c"
+            named = document | {"link": [{"relation": "stylesheet", "url": "Binary/c"}]}
+            yield Case(f"words/document with {name} that it names", named)
+    label = {"system": "http://terminology.hl7.org/CodeSystem/v3-Confidentiality", "code": "N"}
+    yield Case("words/a label twice", patient | {"meta": {"security": [label, label | {"display": "normal"}]}})
+    yield Case("words/two labels", patient | {"meta": {"security": [label, label | {"code": "R"}]}})
+    for code in ("PI", "PIX"):
+        kind = {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v2-0203", "code": code}]}
+        yield Case(f"words/code {code}", patient | {"identifier": [{"type": kind, "value": "1"}]})
+    search = samples.comprehensive() | {"subject": {"reference": "Patient?identifier=urn:oid:1.2.250.1.213.1.4.8|1"}}
+    yield Case("words/search in a resource", search)
+    found = {"resourceType": "Bundle", "type": "searchset", "total": 1, "entry": [{
+        "fullUrl": "http://example.org/fhir/DocumentReference/d", "resource": search | {"id": "d"}}]}  # fmt: skip
+    yield Case("words/search in a searchset", found)
+    lot = samples.provide_bundle()
+    lot["entry"][1]["resource"]["subject"] = search["subject"]
+    yield Case("words/search in a transaction", lot)
+    tour = orjson.loads((ROOT / "fixtures" / "tour" / "publish.json").read_bytes())
+    submission = tour["entry"][0]["resource"] | {"subject": {"reference": "Patient/a"}}
+    yield Case("words/people of the Annuaire", copy.deepcopy(submission))
     submission["contained"][1]["identifier"][1]["type"]["coding"][0]["system"] = "http://example.org/kinds"
-    yield Case("apart/contained people", submission)
+    yield Case("words/people whose identifier the Annuaire does not know", submission)
 
 
 def _generated(validator: Validator, count: int, seed: int) -> Iterator[Case]:

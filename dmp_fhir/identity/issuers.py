@@ -97,7 +97,7 @@ def trusted_issuers(
         reading = _Reading(entry, path.parent, clock, production, waiting)
         try:
             found.append(reading.issuer())
-        except (KeyError, TypeError) as bad:
+        except (KeyError, TypeError, AttributeError) as bad:
             raise ValueError(f"issuer {number + 1}: {bad} is missing or of the wrong type") from bad
         except ValueError as bad:
             raise ValueError(f"issuer {number + 1}: {bad}") from bad
@@ -126,6 +126,8 @@ _MEMBERS = frozenset(
     | {"categories", "auth_modes", "max_lifetime_s", "scope", "acr_values", "amr_values", "max_auth_age_s", "authority"}
     | {"timeout_s", *_REMOTE}
 )
+# What may stand in a challenge between quotes (RFC 6749, section 3.3).
+_WORD = re.compile(r"[!#-\[\]-~]{1,128}")
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
@@ -160,6 +162,8 @@ class _Reading:
         for name in (*required, *(name for name in ("scope",) if name in entry)):
             if not isinstance(entry[name], str) or not entry[name]:
                 raise TypeError(name)
+        if not _WORD.fullmatch(entry.get("scope", "dmp")):
+            raise ValueError("scope is one word")
         return TrustedIssuer(
             issuer=entry["issuer"],
             audience=entry.get("audience", ""),
@@ -244,7 +248,7 @@ class _Reading:
         given = self.entry.get(name)
         if given is None:
             return frozenset(allowed or ())
-        if not isinstance(given, list) or not given or not all(isinstance(each, str) and each for each in given):
+        if not isinstance(given, list) or not given or not all(_WORD.fullmatch(str(each)) for each in given):
             raise ValueError(f"{name} is a list of names")
         if allowed is not None and not frozenset(given) <= frozenset(allowed):
             raise ValueError(f"{name}: only {', '.join(sorted(allowed))}")

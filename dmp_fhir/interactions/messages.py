@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from typing import Any
+
+from dmp_fhir.outcome import in_english
 
 Tree = dict[str, Any]
 
@@ -39,10 +42,12 @@ class Request:
 @dataclass(slots=True)
 class Response:
     """An answer. At most one of `json` (resource bytes as stored), `tree` (a resource) and `content` (a document in
-    its own type) is set. `last_modified` is in milliseconds."""
+    its own type) is set; `english` makes of `json` the same with its remarks in English, when it may have any.
+    `last_modified` is in milliseconds."""
 
     status: int
     json: bytes | None = None
+    english: Callable[[], bytes] | None = None
     tree: Tree | None = None
     content: bytes | None = None
     content_type: str | None = None
@@ -50,3 +55,11 @@ class Response:
     last_modified: int | None = None
     location: str | None = None
     headers: list[tuple[str, str]] = field(default_factory=list)
+
+    def in_english(self) -> Response:
+        """The same answer for who prefers English."""
+        if self.english is not None:
+            return replace(self, json=self.english(), english=None)
+        if self.tree is not None and self.tree["resourceType"] == "OperationOutcome":
+            return replace(self, tree=in_english(self.tree))
+        return self

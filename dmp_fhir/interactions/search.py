@@ -17,7 +17,7 @@ from dmp_fhir.identity.identifiers import parse_ins, parse_person_id
 from dmp_fhir.interactions.gate import Gate
 from dmp_fhir.interactions.messages import Response
 from dmp_fhir.interactions.td02_record_status import access_remark, refuse_traits
-from dmp_fhir.outcome import Issue, operation_outcome, refuse
+from dmp_fhir.outcome import in_english, operation_outcome, refuse
 from dmp_fhir.policy.actions import Action
 from dmp_fhir.registry.identifiers import UNIQUE_ID, owner_of
 from dmp_fhir.registry.records import find_record
@@ -70,7 +70,13 @@ def search(gate: Gate) -> Response:
         query=request.query or None,
         entities=_named_in_trace(query),
     )
-    return Response(200, json=_bundle(gate, query, page, remarks))
+    if not remarks:
+        return Response(200, json=_bundle(gate, query, page))
+    outcome = operation_outcome(remarks)
+    body = _bundle(gate, query, page, outcome)
+    return Response(
+        200, json=body, english=lambda: body.replace(orjson.dumps(outcome), orjson.dumps(in_english(outcome)))
+    )
 
 
 def _named_in_trace(query: SearchQuery) -> tuple[tuple[str, str, None], ...]:
@@ -206,7 +212,7 @@ def _run(gate: Gate, query: SearchQuery, record_id: str | None, cursor: Cursor |
 # --- the answer -----------------------------------------------------------------------------------
 
 
-def _bundle(gate: Gate, query: SearchQuery, page: Page, remarks: list[Issue]) -> bytes:
+def _bundle(gate: Gate, query: SearchQuery, page: Page, remarks: dict[str, Any] | None = None) -> bytes:
     """A searchset assembled from stored bytes: nothing is parsed or written again."""
     base_url = gate.exchange.base_url
     links = [{"relation": "self", "url": self_link(base_url, query)}]
@@ -220,12 +226,8 @@ def _bundle(gate: Gate, query: SearchQuery, page: Page, remarks: list[Issue]) ->
         head["total"] = page.total
     entries = [_entry(base_url, each, b"match") for each in page.matches]
     entries += [_entry(base_url, each, b"include") for each in page.included]
-    if remarks:
-        outcome = {
-            "fullUrl": f"urn:uuid:{uuid.uuid4()}",
-            "resource": operation_outcome(remarks),
-            "search": {"mode": "outcome"},
-        }
+    if remarks is not None:
+        outcome = {"fullUrl": f"urn:uuid:{uuid.uuid4()}", "resource": remarks, "search": {"mode": "outcome"}}
         entries.append(orjson.dumps(outcome))
     body = orjson.dumps(head | {"link": links})
     return body[:-1] + b',"entry":[' + b",".join(entries) + b"]}" if entries else body

@@ -7,7 +7,7 @@ sent alone (TF-032).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -21,7 +21,7 @@ from dmp_fhir.interactions.messages import Request, Response
 from dmp_fhir.interactions.references import rewritten
 from dmp_fhir.interactions.routes import route_read, route_write
 from dmp_fhir.interactions.services import Exchange
-from dmp_fhir.outcome import Refused, error, refuse, refuse_all
+from dmp_fhir.outcome import Refused, error, in_english, refuse, refuse_all
 from dmp_fhir.profiles.submission import is_submission
 from dmp_fhir.profiles.walk import Walk
 from dmp_fhir.wire.json import dump_json
@@ -53,23 +53,35 @@ def transaction(exchange: Exchange, walk: Walk) -> Response:
     bundle = bundle_of(exchange)
     if is_submission(bundle):
         lot = read_lot(walk, exchange.services)
-        entries = writing(exchange, lambda gate: provide(gate, lot))
-    else:
-        entries = writing(exchange, lambda gate: _plain(gate, bundle))
-    return _answer("transaction-response", entries)
+        provided = writing(exchange, lambda gate: provide(gate, lot))
+        return _bundle("transaction-response", provided, lambda: [_in_english(each) for each in provided])
+    return _answer("transaction-response", writing(exchange, lambda gate: _plain(gate, bundle)))
 
 
-def _answer(kind: str, entries: list[Tree]) -> Response:
-    return Response(200, json=dump_json({"resourceType": "Bundle", "type": kind, "entry": entries}))
+def _answer(kind: str, answers: list[Response]) -> Response:
+    return _bundle(kind, map(_entry, answers), lambda: [_entry(each.in_english()) for each in answers])
 
 
-def _plain(gate: Writing, bundle: Tree) -> list[Tree]:
+def _bundle(kind: str, entries: Iterable[Tree], english: Callable[[], list[Tree]]) -> Response:
+    """`english` makes the entries with their outcomes in English."""
+    head: Tree = {"resourceType": "Bundle", "type": kind}
+    return Response(
+        200, json=dump_json(head | {"entry": list(entries)}), english=lambda: dump_json(head | {"entry": english()})
+    )
+
+
+def _in_english(entry: Tree) -> Tree:
+    said = entry["response"]
+    return entry | {"response": said | {"outcome": in_english(said["outcome"])}} if "outcome" in said else entry
+
+
+def _plain(gate: Writing, bundle: Tree) -> list[Response]:
     entries = bundle.get("entry", [])
     whole = gate.exchange.request
     requests = [_request(entry, f"Bundle.entry[{n}]", whole) for n, entry in enumerate(entries)]
     _refuse_doubles(entries)
     addresses: dict[str, str] = {}
-    answers: list[Tree] = [{} for _ in entries]
+    answers = [Response(200) for _ in entries]
     pending = sorted(range(len(entries)), key=lambda n: (_ORDER[requests[n].method], n))
     for n in _with_targets_first(pending, entries):
         request = requests[n]
@@ -78,7 +90,7 @@ def _plain(gate: Writing, bundle: Tree) -> list[Tree]:
         response = _in_transaction(gate, request)
         if response.location and entries[n].get("fullUrl"):
             addresses[entries[n]["fullUrl"]] = response.location.partition("/_history/")[0]
-        answers[n] = _entry(response)
+        answers[n] = response
     return answers
 
 
@@ -143,15 +155,15 @@ def batch(exchange: Exchange, handle: Callable[[Exchange], Response]) -> Respons
     )
 
 
-def _alone(exchange: Exchange, handle: Callable[[Exchange], Response], n: int, entry: Tree) -> Tree:
+def _alone(exchange: Exchange, handle: Callable[[Exchange], Response], n: int, entry: Tree) -> Response:
     """The answer to one entry of a batch. One that stands for no request is refused like any other: those before it are
     done already."""
     try:
         request = _request(entry, f"Bundle.entry[{n}]", exchange.request)
     except Refused as refused:
         trace_refusal(exchange, "batch", "E", refused.refusal)
-        return _entry(Response(refused.refusal.status, tree=refused.refusal.tree))
-    return _entry(handle(exchange.asking(request)))
+        return Response(refused.refusal.status, tree=refused.refusal.tree)
+    return handle(exchange.asking(request))
 
 
 def _with(request: Request, tree: Tree) -> Request:

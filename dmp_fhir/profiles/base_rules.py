@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from dmp_fhir.canonicals import URI
-from dmp_fhir.profiles.fhir_documents import addresses, named_by, server_of
+from dmp_fhir.profiles.fhir_documents import addresses, named_by, server_of, strangers
 from dmp_fhir.profiles.primitives import date_interval
 from dmp_fhir.profiles.references import is_absolute, rest_address
 
@@ -22,7 +22,7 @@ Tree = dict[str, Any]
 class Fault(Protocol):
     """Says that an invariant does not hold: its key, the property at fault (None: the element itself), both texts."""
 
-    def __call__(self, key: str, name: str | None, fr: str, en: str) -> None: ...
+    def __call__(self, key: str, name: str | None, fr: str, en: str, severity: str = "error") -> None: ...
 
 
 def _extension(node: Tree, fault: Fault) -> None:
@@ -57,6 +57,26 @@ def _identifier(node: Tree, fault: Fault) -> None:
         fr = f"Le système {URI} annonce un URI complet (urn:oid:…, urn:uuid:…, https://…) dans value."
         en = f"The system {URI} announces a full URI (urn:oid:…, urn:uuid:…, https://…) in value."
         fault("FHIR R4 Identifier.value", "value", fr, en)
+
+
+def _meta(node: Tree, fault: Fault) -> None:
+    """The labels of a resource are a set, in which system and code tell one from another
+    (https://hl7.org/fhir/R4/resource-operation-meta-add.html)."""
+    labels = node.get("security")
+    told: set[tuple[str, str]] = set()
+    for n, each in enumerate(labels if type(labels) is list else ()):
+        if type(each) is not dict or type(each.get("code")) is not str:
+            continue
+        label = str(each.get("system")), each["code"]
+        if label in told:
+            fr = f"Ce label est déjà là ({label[1][:64]}) : enlevez-le."
+            fault(
+                "FHIR R4 Meta.security",
+                f"security[{n}]",
+                fr,
+                f"This label is there already ({label[1][:64]}): remove it.",
+            )
+        told.add(label)
 
 
 def _quantity(node: Tree, fault: Fault) -> None:
@@ -115,14 +135,15 @@ def _bundle(node: Tree, fault: Fault) -> None:
             fr = "La première ressource d'un document est une Composition."
             fault("bdl-11", "entry", fr, "The first resource of a document is a Composition.")
         else:
-            _document(entries, fault)
+            _document(node, entries, fault)
     elif kind == "message" and _first_type(entries) != "MessageHeader":
         fr = "La première ressource d'un message est un MessageHeader."
         fault("bdl-12", "entry", fr, "The first resource of a message is a MessageHeader.")
 
 
-def _document(entries: list[Tree], fault: Fault) -> None:
-    """What a composition names is in its document (https://hl7.org/fhir/R4/documents.html#content)."""
+def _document(node: Tree, entries: list[Tree], fault: Fault) -> None:
+    """What a composition names is in its document, and the document holds only what that leads to
+    (https://hl7.org/fhir/R4/documents.html#content)."""
     here = addresses(entries)
     base = server_of(entries[0].get("fullUrl"))
     for way, reference in named_by(entries[0]["resource"]):
@@ -130,6 +151,15 @@ def _document(entries: list[Tree], fault: Fault) -> None:
             fr = f"Le document ne contient pas {reference[:100]}, que sa composition désigne : ajoutez-le."
             en = f"The document doesn't hold {reference[:100]}, which its composition names: add it."
             fault("FHIR R4 document", f"entry[0].resource.{way}", fr, en)
+    for n, refers in strangers(node, entries):
+        if refers:
+            fr = "Rien dans le document ne mène à cette ressource, qui y renvoie : R4 ne le permet qu'à une Provenance."
+            en = "Nothing in the document leads to this resource, which refers to it: R4 lets only a Provenance do so."
+            fault("FHIR R4 document", f"entry[{n}]", fr, en, "warning")
+        else:
+            fr = "Rien dans le document ne mène à cette ressource : citez-la dans la composition, ou retirez-la."
+            en = "Nothing in the document leads to this resource: name it in the composition, or remove it."
+            fault("FHIR R4 document", f"entry[{n}]", fr, en)
 
 
 def _first_type(entries: list[Tree]) -> Any:
@@ -194,6 +224,7 @@ def _identity(kind: Any, entry: Tree, url: str, where: str, fault: Fault) -> Non
 RULES: Mapping[str, Callable[[Tree, Fault], None]] = {
     "Extension": _extension,
     "Attachment": _attachment,
+    "Meta": _meta,
     "Identifier": _identifier,
     "Period": _period,
     "Quantity": _quantity,

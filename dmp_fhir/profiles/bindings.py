@@ -10,12 +10,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from dmp_fhir.profiles.definitions import required_codes
+from dmp_fhir.profiles.definitions import code_system, required_codes
 from dmp_fhir.profiles.nearest import nearest_codes
 from dmp_fhir.profiles.rules import ProfileError
 
 Tree = dict[str, Any]
 Codes = dict[str, dict[str, str]]
+_MOST_SYSTEMS = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,20 @@ class Codeset:
         return nearest_codes(every, code, display, count)
 
 
+@dataclass(frozen=True, slots=True)
+class System:
+    """A code system that is here as a whole: `CodeSystem.content` is complete, so that all the concepts it defines are
+    known (https://hl7.org/fhir/R4/codesystem-definitions.html#CodeSystem.content)."""
+
+    url: str
+    version: str
+    codes: Mapping[str, str]
+    case_sensitive: bool = True
+
+    def has(self, code: str) -> bool:
+        return code in self.codes or (not self.case_sensitive and code.lower() in map(str.lower, self.codes))
+
+
 class Terminology:
     """The value sets and code systems loaded, those of the R4 base behind them."""
 
@@ -53,6 +68,27 @@ class Terminology:
         self._sets = {each["url"]: each for each in value_sets}
         self._systems = {each["url"]: each for each in code_systems}
         self._known: dict[str, Codeset] = {}
+        self._whole: dict[str, System | None] = {}
+
+    def system(self, url: str) -> System | None:
+        """A code system that is here as a whole; None for one that is not here, or in part: a code may then be right
+        that isn't here."""
+        if url in self._whole:
+            return self._whole[url]
+        if len(self._whole) >= _MOST_SYSTEMS:  # strangers may name any
+            self._whole.clear()
+        found = self._whole[url] = self._system(url)
+        return found
+
+    def _system(self, url: str) -> System | None:
+        tree = self._systems.get(url)
+        if tree is None:
+            base = code_system(url)
+            return None if base is None else System(url, base[0], dict.fromkeys(base[1], ""))
+        if tree.get("content") != "complete":
+            return None
+        sensitive = tree.get("caseSensitive") is not False
+        return System(url, tree.get("version", ""), _concepts(tree.get("concept", [])), sensitive)
 
     def find(self, url: str) -> Codeset | None:
         """The codes of a value set, by canonical URL with or without version; None when it is not here. Raises

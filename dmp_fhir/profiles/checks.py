@@ -5,7 +5,7 @@ One home for `$validate`, the command line and the write paths, so that they can
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from typing import Any
 
 from dmp_fhir.canonicals import (
@@ -156,12 +156,19 @@ def _patient_issues(documents: Sequence[SubmittedDocument]) -> list[Issue]:
 
 def _once(issues: list[Issue], more: list[Issue]) -> list[Issue]:
     """One mistake, one issue: an element already refused is not refused again, and of one whose code is refused no
-    lesser remark is made about its code. The most serious come first."""
+    lesser remark is made. The most serious come first."""
     refused = {each.expression for each in issues if each.severity == "error"}
-    kept = [each for each in more if each.severity != "error" or each.expression not in refused]
+    codes = [str(each.expression) for each in issues if each.severity == "error" and each.code == "code-invalid"]
+    kept = [each for each in more if not _told(each, refused, codes)]
     wrong_codes = {each.expression for each in kept if each.code == "code-invalid"}
     issues = [each for each in issues if each.code != "code-invalid" or each.expression not in wrong_codes]
     return _ordered(issues + kept)
+
+
+def _told(issue: Issue, refused: Set[str | None], codes: Sequence[str]) -> bool:
+    if issue.severity == "error":
+        return issue.expression in refused
+    return any(each.startswith(f"{issue.expression}{after}") for each in codes for after in ".[")
 
 
 def _ordered(issues: list[Issue]) -> list[Issue]:

@@ -6,7 +6,7 @@ a check passes over what it can't read.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from dmp_fhir.profiles.bindings import Terminology
@@ -26,7 +26,7 @@ from dmp_fhir.profiles.object_checks import Elements
 from dmp_fhir.profiles.rules import Levels, ProfileError, Rule
 from dmp_fhir.profiles.slicing import Slice, Slicer
 from dmp_fhir.profiles.snapshot import Library, Node, Stated, TypeUse
-from dmp_fhir.profiles.visit import Check, Visit
+from dmp_fhir.profiles.visit import Check, Visit, best_of
 from dmp_fhir.profiles.walk import Way
 
 _RESOURCES = frozenset({"Resource", "DomainResource"})
@@ -133,8 +133,8 @@ class Compiler:
             return []  # a choice: the property itself is refused
         checks: list[Check] = []
         if use.targets and type_name == "Reference":
-            allowed = frozenset(self.library.type_of(url) for url in use.targets)
-            if not allowed & _RESOURCES:
+            allowed = self.targets(use.targets)
+            if not allowed.keys() & _RESOURCES:
                 some = ", ".join(sorted(allowed))
                 fr, en = f"{node.id} : référence à {some}.", f"{node.id}: reference to {some}."
                 checks.append(target_check(self.rule(stated, "target", fr, en), allowed))
@@ -145,6 +145,17 @@ class Compiler:
         if use.profiles:
             checks.append(self.conforming(use.profiles))
         return checks
+
+    def targets(self, urls: Iterable[str]) -> dict[str, list[Plan]]:
+        """The profiles of which the target of a reference follows one, by type; none when the type itself will do."""
+        found: dict[str, list[Plan]] = {}
+        for url in urls:
+            found.setdefault(self.library.type_of(url), [])
+        for url in urls:
+            kind = self.library.type_of(url)
+            if not any(self.library.is_base(each) and self.library.type_of(each) == kind for each in urls):
+                found[kind].append(self.plan(url))
+        return found
 
     def embedded(self, node: Node, stated: Stated) -> list[Check]:
         """A resource inside another: its type and the profile of that type."""
@@ -159,7 +170,7 @@ class Compiler:
                 wanted.setdefault(use.code, [])
         some = ", ".join(sorted(wanted))
         rule = self.rule(stated, "type", f"{node.id} : ressource {some}.", f"{node.id}: resource {some}.")
-        return [resource_type_check(rule, wanted, best_of)]
+        return [resource_type_check(rule, wanted)]
 
     def conforming(self, urls: Sequence[str]) -> Check:
         """A value follows one of these profiles."""
@@ -251,20 +262,6 @@ class Compiler:
         en = f"{node.id}: each item is one of {', '.join(node.slices)}."
         rule = self.rule(node.slicing, "slicing", fr, en)
         return Slicer(self, node, known, slices, rule)
-
-
-def best_of(plans: Sequence[Plan], visit: Visit, value: Any, way: Way) -> None:
-    """The value follows one of the profiles; when it follows none, the faults are those against the nearest."""
-    nearest: list[Any] | None = None
-    fewest = 0
-    for plan in plans:
-        trial = visit.trial()
-        plan(trial, value, way)
-        if nearest is None or trial.errors() < fewest:
-            nearest, fewest = trial.faults, trial.errors()
-        if not fewest:
-            break
-    visit.faults += nearest or ()
 
 
 def _at_least(name: str, count: int) -> tuple[str, str]:

@@ -153,3 +153,14 @@ def is_type(name: str) -> bool:
 def required_codes(value_set: str) -> Mapping[str, frozenset[str]] | None:
     """The codes of a value set to which an element of R4 is bound as required, by system; None for another."""
     return _codes(value_set) if value_set in _compiled()["codes"] else None
+
+
+@cache
+def _code_systems() -> dict[str, Any]:
+    return orjson.loads((files("dmp_fhir.profiles") / "data" / "r4-codes.json").read_bytes())["systems"]
+
+
+def code_system(url: str) -> tuple[str, frozenset[str]] | None:
+    """Version and codes of a code system that HL7 publishes whole with R4; None for another."""
+    found = _code_systems().get(url)
+    return None if found is None else (found[0], frozenset(found[1]))

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from dmp_fhir.outcome import Issue, error, information, warning
-from dmp_fhir.profiles.concept_maps import classes_of
+from dmp_fhir.profiles.concept_maps import classes_of, types_of_format
 from dmp_fhir.profiles.nearest import nearest_codes
 from dmp_fhir.profiles.primitives import date_interval
-from dmp_fhir.profiles.terminology import known_types, type_is_known
+from dmp_fhir.profiles.terminology import known_types, type_display, type_is_known
 
 Tree = dict[str, Any]
 MOST_LABELS = 4
@@ -26,6 +26,7 @@ def document_issues(tree: Tree, level: str, expression: str) -> list[Issue]:
         *_unique_id(tree, expression),
         *_labels(tree, level, expression),
         *_class(tree, expression),
+        *_format(tree, expression),
     ]
 
 
@@ -179,6 +180,29 @@ def _class(tree: Tree, expression: str) -> list[Issue]:
             rule="DMP-CLASS",
         )
     ]
+
+
+def _format(tree: Tree, expression: str) -> list[Issue]:
+    """The format of a structured document goes with the type (ASS_A11, and the volet of each model), as the class
+    does (D10). Of a CDA, CDA-22 says whether the format is that of its model."""
+    given = set(_codes(tree.get("type")))
+    issues = []
+    for n, content in enumerate(tree.get("content", [])):
+        code = content.get("format", {}).get("code", "")
+        wanted = types_of_format(code)
+        if not wanted or not given or wanted & given:
+            continue
+        some = ", ".join(sorted(f"{each} ({type_display(system, each)})" for system, each in wanted))
+        issues.append(
+            warning(
+                "business-rule",
+                f"Le format {code} ne va pas avec le type du document ; type attendu : {some}.",
+                f"The format {code} does not go with the type of the document; type expected: {some}.",
+                expression=f"{expression}.content[{n}].format",
+                rule="DMP-FORMAT",
+            )
+        )
+    return issues
 
 
 def _codes(concept: Tree | None) -> list[tuple[str, str]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -11,7 +11,7 @@ from dmp_fhir.profiles.bindings import Codeset
 from dmp_fhir.profiles.fhirpath import Environment, compiled, satisfied
 from dmp_fhir.profiles.fhirpath_values import compare, same
 from dmp_fhir.profiles.rules import Rule
-from dmp_fhir.profiles.visit import Check, Visit
+from dmp_fhir.profiles.visit import Check, Visit, best_of
 from dmp_fhir.profiles.walk import Way
 
 
@@ -141,11 +141,20 @@ def _outside(visit: Visit, rule: Rule, codes: Codeset, value: Any, display: Any,
 # References and resources ---------------------------------------------------------------------------------------------
 
 
-def target_check(rule: Rule, allowed: frozenset[str]) -> Check:
+def target_check(rule: Rule, plans: Mapping[str, Sequence[Any]]) -> Check:
+    """The types of resources a reference may lead to, and for each the profiles that one at hand (contained, or in the
+    bundle) follows one of; any when none is given."""
+    known = {kind: " ".join(plan.url for plan in some) for kind, some in plans.items()}
+
     def run(visit: Visit, value: Any, way: Way) -> None:
         kind = visit.target_type(value) if type(value) is dict else None
-        if kind is not None and kind not in allowed:
+        if kind is None:
+            return
+        wanted = plans.get(kind)
+        if wanted is None:
             visit.fault(rule, way, f"Trouvé : {kind}.", f"Found: {kind}.")
+        elif wanted:
+            visit.lead(wanted, known[kind], value.get("reference"))
 
     return run
 
@@ -172,9 +181,7 @@ def aggregation_check(rule: Rule, aggregation: frozenset[str]) -> Check:
     return run
 
 
-def resource_type_check(
-    rule: Rule, wanted: Mapping[str, Sequence[Any]], best_of: Callable[[Sequence[Any], Visit, Any, Way], None]
-) -> Check:
+def resource_type_check(rule: Rule, wanted: Mapping[str, Sequence[Any]]) -> Check:
     """A resource of one of these types, following one of the profiles given for its type."""
 
     def run(visit: Visit, value: Any, way: Way) -> None:
@@ -188,12 +195,12 @@ def resource_type_check(
             return
         plans = wanted[kind]
         if plans:
-            outer = visit.resource, visit.root
-            visit.resource = visit.root = value
+            outer = visit.resource, visit.root, visit.root_way
+            visit.resource, visit.root, visit.root_way = value, value, way
             if len(plans) == 1:
                 visit.conform(plans[0], value, way)
             else:
                 best_of(plans, visit, value, way)
-            visit.resource, visit.root = outer
+            visit.resource, visit.root, visit.root_way = outer
 
     return run

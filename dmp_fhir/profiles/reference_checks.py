@@ -40,6 +40,8 @@ def reference_check(known: Property, inner: Check) -> Check:
             elif match := REFERENCE.fullmatch(reference) or CONDITIONAL.fullmatch(reference):
                 if match[1] in resource_types():
                     target = match[1]
+                    if walk.settled and match.re is CONDITIONAL:
+                        walk.searches.append(((way, name, n), "reference", None))
                 elif reference[:4] != "http":
                     fr = f"« {match[1]} » n'est pas un type de ressource de FHIR R4."
                     en = f"'{match[1]}' is no resource type of FHIR R4."

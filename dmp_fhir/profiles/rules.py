@@ -6,10 +6,12 @@ A rule is named by the canonical URL of the profile that states it, the id of th
 
     {"guides": [{"canonical": "https://interop.esante.gouv.fr/", "mhd": "information"}],
      "rules": {"…#DocumentReference.custodian/min": {"released": "warning", "mhd": "off"}},
-     "open": ["http://hl7.org/fhir/ValueSet/languages"], "text": {"constr-bind-type": "content.py"}}
+     "targets": {"released": "warning"}, "open": ["http://hl7.org/fhir/ValueSet/languages"],
+     "text": {"constr-bind-type": "content.py"}}
 
-`guides` caps the rules of a canonical prefix, `rules` sets one rule, `open` names value sets that can't be enumerated
-offline, `text` the invariants without expression and where they are enforced.
+`guides` caps the rules of a canonical prefix, `rules` sets one rule, `targets` caps what a resource breaks of the
+profile asked of the target of a reference, `open` names value sets that can't be enumerated offline, `text` the
+invariants without expression and where they are enforced.
 """
 
 from __future__ import annotations
@@ -29,7 +31,8 @@ class ProfileError(ValueError):
 @dataclass(frozen=True, slots=True)
 class Rule:
     """One constraint of one profile. `aspect` is min, max, type, target, aggregation, fixed, pattern, binding, slicing,
-    length, value or invariant; `severity` the one the profile gives; `fr` and `en` say it in general."""
+    length, value, invariant, system (a code) or search (a reference); `severity` the one the profile gives; `fr` and
+    `en` say it in general."""
 
     source: str
     element: str
@@ -52,18 +55,20 @@ class Levels:
 
     guides: list[tuple[str, Mapping[str, str]]] = field(default_factory=list)
     rules: dict[str, Mapping[str, str]] = field(default_factory=dict)
+    targets: dict[str, str] = field(default_factory=dict)
     open: set[str] = field(default_factory=set)
     text: dict[str, str] = field(default_factory=dict)
 
     def add(self, table: Mapping[str, Any], where: str) -> None:
         """Raises ProfileError for a key, level or severity that doesn't exist."""
-        if unknown := table.keys() - {"guides", "rules", "open", "text"}:
+        if unknown := table.keys() - {"guides", "rules", "targets", "open", "text"}:
             raise ProfileError(f"{where}: {', '.join(sorted(unknown))} is not understood")
         for guide in table.get("guides", ()):
             settings = {name: value for name, value in guide.items() if name != "canonical"}
             self.guides.append((guide["canonical"], _checked(settings, where)))
         for rule, settings in table.get("rules", {}).items():
             self.rules[rule] = _checked(settings, where)
+        self.targets.update(_checked(table.get("targets", {}), where))
         self.open.update(table.get("open", ()))
         self.text.update(table.get("text", {}))
 

@@ -78,6 +78,7 @@ def _resource(walk: Walk, node: Any, way: Way) -> None:
     outer = walk.contained, walk.pointed, walk.pointing_back, walk.resource, walk.resource_way
     if name == "Bundle" and not walk.entries:
         walk.entries = entry_types(node)
+        walk.settled = node is walk.tree and node.get("type") != "transaction"
     walk.resource, walk.resource_way = node, way
     walk.contained = _contained_types(walk, node, way) if "contained" in node else {}
     walk.pointed, walk.pointing_back = set(), set()
@@ -221,8 +222,8 @@ def _complex(walk: Walk, node: Any, plan: _Plan, way: Way) -> None:
 
 
 def _reporter(walk: Walk, way: Way) -> Fault:
-    def report(key: str, name: str | None, fr: str, en: str) -> None:
-        walk.add("invariant", fr, en, (way, name, None) if name else way, key)
+    def report(key: str, name: str | None, fr: str, en: str, severity: str = "error") -> None:
+        walk.add("invariant", fr, en, (way, name, None) if name else way, key, severity)
 
     return report
 
@@ -306,8 +307,9 @@ def _check_of(known: Property) -> Check:
         return _extension_check()
     if known.type == "Identifier":
         return _identifier_check()
-    if known.element.codes is not None and known.type in ("Coding", "CodeableConcept"):
-        return coded_check(known, _complex_check(known.type))
+    if known.type in ("Coding", "CodeableConcept"):
+        inner = _coding_check() if known.type == "Coding" else _complex_check(known.type)
+        return inner if known.element.codes is None else coded_check(known, inner)
     return _complex_check(known.type)
 
 
@@ -337,6 +339,19 @@ def _extension_check() -> Check:
             fr = f"L'url d'une extension est un URI absolu, celui de sa définition ; trouvé : {url[:100]}."
             en = f"The url of an extension is an absolute URI, that of its definition; found: {url[:100]}."
             walk.add("value", fr, en, ((way, name, n), "url", None), "FHIR R4 Extension.url")
+
+    return check
+
+
+def _coding_check() -> Check:
+    plans: list[_Plan] = []
+
+    def check(walk: Walk, value: Any, way: Way, name: str, n: int | None) -> None:
+        if not plans:
+            plans.append(_plan("Coding"))
+        here = (way, name, n)
+        _complex(walk, value, plans[0], here)
+        walk.codings.append((value, here))
 
     return check
 

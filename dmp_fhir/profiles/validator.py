@@ -10,7 +10,7 @@ the structure check refuses is not refused again by a profile, nor twice by a pr
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from dmp_fhir.profiles.bindings import Terminology
 from dmp_fhir.profiles.compiler import Compiler, Plan
 from dmp_fhir.profiles.definitions import resource_types
 from dmp_fhir.profiles.extensions import Contexts
+from dmp_fhir.profiles.noted import RULES, judge_noted
 from dmp_fhir.profiles.rules import LEVELS, Levels, ProfileError, Rule
 from dmp_fhir.profiles.snapshot import Library
 from dmp_fhir.profiles.structure import structural_walk
@@ -42,6 +43,8 @@ _CODES = {
     "minValue": "value",
     "maxValue": "value",
     "binding": "code-invalid",
+    "system": "code-invalid",
+    "search": "value",
     "invariant": "invariant",
 }
 _ORDER = {"error": 0, "warning": 1, "information": 2}
@@ -61,7 +64,7 @@ class Validator:
         self.terminology = Terminology(kept["ValueSet"].values(), kept["CodeSystem"].values())
         compiler = Compiler(library, self.terminology, levels)
         self.profiles: Mapping[str, Plan] = {url: compiler.plan(url) for url in kept["StructureDefinition"]}
-        self.rules: Mapping[str, Rule] = compiler.rules
+        self.rules: Mapping[str, Rule] = compiler.rules | {rule.id: rule for rule in RULES}
         self.levels, self.library, self.sources = levels, library, sources or {}
         levels.check_names(self.rules.values())
         self._contexts = Contexts(kept["StructureDefinition"])
@@ -119,8 +122,12 @@ class Validator:
         name = tree.get("resourceType") if type(tree) is dict else None
         if type(name) is not str or name not in resource_types():
             return issues
-        visit = Visit(severity, tree, tree, bundle=tree if name == "Bundle" else None)
+        visit = Visit(severity, tree, tree, way, most=self.levels.targets.get(level, "error"))
+        if name == "Bundle":
+            visit.bundle, visit.bundle_way = tree, way
         self._resource(visit, issues, tree, way, profiles or ())
+        visit.settle()
+        judge_noted(visit, walk, self.terminology)
         for url, value, place, holder, holder_way in walk.met:
             self._contexts.check(visit, url, place, holder, holder_way)
             self._contexts.check_parts(visit, url, value, place)
@@ -161,9 +168,10 @@ class Validator:
         for n, item in enumerate(items) if type(items) is list else ():
             resource = item.get("resource") if type(item) is dict else None
             if type(resource) is dict:
-                visit.resource = visit.root = resource
-                self._resource(visit, issues, resource, ((way, name, n), "resource", None), ())
-        visit.resource = visit.root = node
+                inner = ((way, name, n), "resource", None)
+                visit.resource, visit.root, visit.root_way = resource, resource, inner
+                self._resource(visit, issues, resource, inner, ())
+        visit.resource, visit.root, visit.root_way = node, node, way
 
     def _conform(
         self, visit: Visit, issues: list[Issue], plan: Plan | None, url: str, node: Tree, way: Way, lacking: str
@@ -186,16 +194,31 @@ def _merged(issues: list[Issue], faults: Sequence[Fault]) -> list[Issue]:
     """Issues of the structure, then of profiles: one for each mistake, most serious first."""
     refused = {issue.expression for issue in issues if issue.severity == "error" and issue.expression}
     told: set[tuple[str, ...]] = set()
+    codes: list[str] = []
     merged = list(issues)
     for fault in sorted(faults, key=lambda fault: _ORDER[fault.severity]):
         rule, expression = fault.rule, path_of(fault.way)
         mistake = _mistake(rule, expression)
         if mistake in told or (refused and _refused_already(rule, expression, refused)):
             continue
+        if rule.aspect == "system":
+            # The code of a concept that is refused is not refused again; one that does not exist is in no value set.
+            if any(("value", each) in told for each in _holders(expression)):
+                continue
+            codes.append(expression)
+        elif codes and rule.aspect == "binding" and any(each.startswith(expression + ".") for each in codes):
+            continue
         told.add(mistake)
         fr, en = f"{rule.fr} {fault.fr}".strip(), f"{rule.en} {fault.en}".strip()
         merged.append(Issue(fault.severity, _CODES[rule.aspect], fr, en, expression, rule.id))
     return merged[:MOST_ISSUES] if len(merged) > MOST_ISSUES else merged
+
+
+def _holders(expression: str) -> Iterator[str]:
+    """The elements that hold an element, nearest first."""
+    while (cut := max(expression.rfind("."), expression.rfind("["))) > 0:
+        expression = expression[:cut]
+        yield expression
 
 
 def _mistake(rule: Rule, expression: str) -> tuple[str, ...]:
@@ -213,9 +236,4 @@ def _refused_already(rule: Rule, expression: str, refused: set[str]) -> bool:
     """Whether the structure has refused an element, one that holds it, or something inside a value that is wrong."""
     if rule.aspect in ("fixed", "pattern", "binding") and any(each.startswith(expression + ".") for each in refused):
         return True
-    while expression:
-        if expression in refused:
-            return True
-        cut = max(expression.rfind("."), expression.rfind("["))
-        expression = expression[:cut] if cut > 0 else ""
-    return False
+    return expression in refused or any(each in refused for each in _holders(expression))

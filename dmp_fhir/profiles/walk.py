@@ -41,8 +41,13 @@ class Walk:
     known: Container[str] = ()
     met: list[tuple[str, Any, Way, Any, Way]] = field(default_factory=list)
     resource_way: Way = ""
-    # The identifiers met, and the way to each.
+    # The identifiers and the codings met, and the way to each.
     identifiers: list[tuple[Any, Way]] = field(default_factory=list)
+    codings: list[tuple[Any, Way]] = field(default_factory=list)
+    # Whether it is a bundle other than a transaction, and there the ways to references that are searches
+    # (Patient?identifier=…): in a transaction, and in a resource on its way to a server, they are still to be settled.
+    settled: bool = False
+    searches: list[Way] = field(default_factory=list)
 
     @property
     def sound(self) -> bool:

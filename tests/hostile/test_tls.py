@@ -352,3 +352,46 @@ def test_the_account_of_a_structure_feeds_and_reads_nothing(fortress: Fortress) 
     text = str(refused(fortress, fortress.ask("POST", "DocumentReference", issued, data=body, headers=kind), 403))
     assert "274036912390153" not in text
     assert "Martin" not in text
+
+
+# --- TF-112, TF-113, TF-117: the other HTTP server, with a second request hidden in the first -------------------
+
+HIDDEN = b"GET /fhir/metadata HTTP/1.1\r\nHost: localhost\r\n\r\n"
+AMBIGUOUS = {
+    "length and chunks": (
+        b"Content-Length: %d\r\nTransfer-Encoding: chunked" % (5 + len(HIDDEN)),
+        b"0\r\n\r\n" + HIDDEN,
+    ),
+    "two lengths": (b"Content-Length: 0\r\nContent-Length: %d" % len(HIDDEN), HIDDEN),
+    "a length with a sign": (b"Content-Length: +0", HIDDEN),
+    "a length in words": (b"Content-Length: zero", HIDDEN),
+    "unknown coding": (b"Transfer-Encoding: xchunked", b"0\r\n\r\n" + HIDDEN),
+    "coding with a tab": (b"Transfer-Encoding:\tchunked, identity", b"0\r\n\r\n" + HIDDEN),
+    "a blank before the colon": (b"Content-Length : 0", HIDDEN),
+    "a folded header": (b"X-A: 1\r\n folded", HIDDEN),
+    "a NUL": (b"X-A: a\x00b", HIDDEN),
+    "a bare CR": (b"X-A: a\rContent-Length: 0", HIDDEN),
+    "too long a header": (b"X-A: " + b"a" * 20_000, b""),
+    "too many headers": (b"\r\n".join(b"X-%d: 1" % number for number in range(300)), b""),
+}
+
+
+@pytest.mark.parametrize("name", AMBIGUOUS)
+def test_ambiguous_requests_are_refused_once(fortress: Fortress, name: str) -> None:
+    lines, body = AMBIGUOUS[name]
+    context = ssl.create_default_context(cafile=str(fortress.folder / "server-ca.pem"))
+    with (
+        socket.create_connection(("127.0.0.1", fortress.port), timeout=SECONDS) as plain,
+        context.wrap_socket(plain, server_hostname="localhost", suppress_ragged_eofs=True) as connection,
+    ):
+        connection.sendall(b"POST /fhir/Patient/_search HTTP/1.1\r\nHost: localhost\r\n" + lines + b"\r\n\r\n" + body)
+        answer = b""
+        try:
+            while part := connection.recv(65_536):
+                answer += part
+        except (ConnectionResetError, TimeoutError):
+            pass
+    tally.tried("B")
+    assert answer.count(b"HTTP/1.1 ") <= 1, answer
+    assert answer == b"" or answer.split()[1] in (b"400", b"401", b"413", b"431", b"501"), answer
+    assert b"CapabilityStatement" not in answer

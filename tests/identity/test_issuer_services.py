@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -17,16 +18,18 @@ from joserfc import jwt
 from joserfc.jwk import ECKey, RSAKey
 
 from dmp_fhir.identity.issuers import trusted_issuers
-from dmp_fhir.identity.sandbox import claims_of, personas
+from dmp_fhir.identity.sandbox import Sandbox, claims_of, personas
 from dmp_fhir.identity.tokens import TokenVerifier
 from dmp_fhir.outcome import Refusal, Refused
 from tests.identity.test_pro_sante_connect import CABINET, HOSPITAL, userinfo
 from tests.support import tally
 from tests.support.pki import Authority
+from tests.support.server import START, MakeApp
 from tests.support.services import Asked, Handler, Service, sends, serving
 from tests.support.tokens import segment
 
 NOW = 1_790_000_000_000
+SECONDS = 20
 ISSUER, AUDIENCE = "https://issuer.test.example", "https://registry.test.example/fhir"
 KEYS = {kid: ECKey.generate_key("P-256", private=True) for kid in ("k1", "k2")}
 
@@ -492,3 +495,75 @@ def test_an_opaque_token_of_pro_sante_connect(world: World, serve: Serve) -> Non
     verifier = world.verifier(introspection=both | secret, **entry)
     assert verifier.verify("Bearer opaque").actor_id == "899700000112"
     assert [asked.method for asked in service.asked] == ["POST", "GET"]
+
+
+# --- through the endpoint -------------------------------------------------------------------------------
+
+
+def test_the_client_chooses_a_situation_by_a_header(
+    world: World, serve: Serve, make_app: MakeApp, seeded_url: str
+) -> None:
+    service = serve(sends(userinfo(CABINET, HOSPITAL)))
+    world.now = START
+    psc(world, service)
+    client = make_app(seeded_url, issuers_file=str(world.path)).test_client()
+    now = START // 1000
+    headers = {"Authorization": f"Bearer {psc_token(iat=now, exp=now + 120)}"}
+    path = "/fhir/Patient?identifier=urn:oid:1.2.250.1.213.1.4.10|274036912390153"
+    answers = [client.get(path, headers=headers | more) for more in ({}, {"Situation-Exercice": "1990000044"})]
+    assert [answer.status_code for answer in answers] == [401, 401]
+    assert "situation_exercice" in answers[0].json["issue"][0]["details"]["text"]
+    assert client.get(path, headers=headers | {"Situation-Exercice": "1990000010"}).status_code == 200
+    assert len(service.asked) == 1
+
+
+def test_others_are_answered_while_an_issuer_is_asked(
+    world: World, serve: Serve, make_app: MakeApp, seeded_url: str, key_folder: Path
+) -> None:
+    """The turn is handed on (store/turns.py): one slow issuer does not hold up the callers of another."""
+    asked, answered = threading.Event(), threading.Event()
+
+    def respond(request: Asked, handler: BaseHTTPRequestHandler) -> None:
+        asked.set()
+        answered.wait(SECONDS)
+        sends(active(iat=START // 1000, exp=START // 1000 + 60))(request, handler)
+
+    service = serve(respond)
+    slow = {"issuer": ISSUER, "audience": AUDIENCE, "opaque": True}
+    slow["introspection"] = {  # type: ignore[assignment]
+        "url": service.url, "authority": service.authority, "client_id": "us", "client_secret_file": "secret",
+        "timeout_s": 10,
+    }  # fmt: skip
+    sandbox = Sandbox(key_folder)
+    quick = {"issuer": sandbox.issuer, "audience": sandbox.audience, "jwks": sandbox.jwks()}
+    world.path.write_text(json.dumps([slow, quick]))
+    client = make_app(seeded_url, issuers_file=str(world.path)).test_client()
+    path = "/fhir/Patient?identifier=urn:oid:1.2.250.1.213.1.4.10|274036912390153"
+    statuses: list[int] = []
+
+    def ask_slowly() -> None:
+        statuses.append(client.get(path, headers={"Authorization": "Bearer opaque"}).status_code)
+
+    thread = threading.Thread(target=ask_slowly)
+    thread.start()
+    assert asked.wait(SECONDS)
+    mine = {"Authorization": f"Bearer {sandbox.issue('dr-moreau', now_ms=START)}"}
+    assert client.get(path, headers=mine).status_code == 200
+    assert statuses == []
+    answered.set()
+    thread.join()
+    assert statuses == [200]
+
+
+def test_an_issuer_that_is_away_is_a_503_with_its_trace(
+    world: World, serve: Serve, make_app: MakeApp, seeded_url: str
+) -> None:
+    world.introspecting(serve(sends(b"", status=500)), opaque=True)
+    app = make_app(seeded_url, issuers_file=str(world.path))
+    found = app.test_client().get("/fhir/Patient", headers={"Authorization": "Bearer opaque"})
+    assert (found.status_code, found.headers["Retry-After"]) == (503, "5")
+    assert found.json["issue"][0]["code"] == "transient"
+    with app.extensions["dmp_fhir"].database.snapshot() as reader:
+        row = reader.row("SELECT outcome, agent_id FROM audit_event ORDER BY id DESC LIMIT 1")
+    assert row is not None
+    assert (row[0] in ("4", "8"), row[1]) == (True, "")

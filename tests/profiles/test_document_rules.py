@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import re
+import unicodedata
 from typing import Any
 
 import pytest
 
 from dmp_fhir.profiles import active
 from dmp_fhir.profiles.checks import check, lot_profiles, profiles_for
-from dmp_fhir.profiles.concept_maps import classes_of
+from dmp_fhir.profiles.concept_maps import FORMAT_TO_TYPE, classes_of, concept_map, types_of_format
 from dmp_fhir.profiles.document import document_issues
+from dmp_fhir.profiles.terminology import type_is_known
 from tests.profiles import samples
 
 LABELS = [samples.concept(samples.nos("TRE_A08-HL7Confidentiality"), "N")] * 5
@@ -19,8 +23,15 @@ def period(start: str, end: str | None) -> dict[str, Any]:
     return samples.comprehensive()["context"] | {"period": {"start": start} | ({"end": end} if end else {})}
 
 
+def formatted(code: str) -> list[dict[str, Any]]:
+    (content,) = samples.comprehensive()["content"]
+    return [content | {"format": {"system": samples.nos("TRE_A06-FormatCodeComplementaire"), "code": code}}]
+
+
 REPLACES = {"code": "replaces", "target": {"reference": "DocumentReference/a"}}
 CLASS = samples.nos("TRE_A03-ClasseDocument")
+A11 = "ASS-A11-CorresModeleCDA-XdsFormatCode-CISIS"
+SHEET = (samples.nos("TRE_A06-FormatCodeComplementaire"), "urn:ans:ci-sis:feuille-de-style:2023")
 
 
 @pytest.mark.parametrize(
@@ -31,6 +42,7 @@ CLASS = samples.nos("TRE_A03-ClasseDocument")
         ({"masterIdentifier": {"system": samples.URI}}, "DMP-UNIQUEID", "error"),
         ({"securityLabel": LABELS}, "DMP-LABELS", "error"),
         ({"category": [samples.concept(CLASS, "31")]}, "DMP-CLASS", "warning"),
+        ({"content": formatted("urn:asip:ci-sis:vac:2019")}, "DMP-FORMAT", "warning"),
         ({"context": period("2001-01-02", "2001-01-01")}, "per-1", "error"),
         ({"context": period("2999-01-01", None)}, "DMP-DATES", "warning"),
         ({"date": "1999-01-01T00:00:00Z"}, "DMP-DATES", "warning"),
@@ -49,6 +61,45 @@ def test_a_sound_document_breaks_none() -> None:
 def test_a_class_of_another_list_is_not_judged() -> None:
     tree = samples.comprehensive() | {"category": [samples.concept("http://loinc.org", "11369-6")]}
     assert document_issues(tree, "released", "DocumentReference") == []
+
+
+def test_the_format_of_an_unstructured_document_goes_with_any_type() -> None:
+    for code in ("urn:ihe:iti:xds-sd:pdf:2008", "urn:asipSante:modelesHorsProfils:2011", "urn:none"):
+        assert types_of_format(code) == frozenset()
+        tree = samples.comprehensive() | {"content": formatted(code)}
+        assert document_issues(tree, "released", "DocumentReference") == []
+
+
+def test_formats_and_types_are_those_of_the_nomenclatures() -> None:
+    """Each format has a code in JDV_J10 or JDV_J60 or as a model of ASS_A11, each type one in JDV_J07; where both
+    nomenclatures give the same name, the table says the same."""
+    table = concept_map(FORMAT_TO_TYPE)
+    formats = {name: listed(f"ValueSet-JDV-{name}") for name in ("J10-XdsFormatCode-CISIS", "J60-FormatCode-DMP")}
+    named = {code: display for each in formats.values() for code, display in each.items()}
+    models = {code for codes in concept_map(A11).values() for code in codes}
+    assert {code for code in table if code not in named} <= models
+    for (_, code), types in table.items():
+        assert types, code
+        assert all(type_is_known(*each) for each in types), code
+    types = {plain(display): code for code, display in listed("ValueSet-JDV-J07-XdsTypeCode-CISIS").items()}
+    same = {code: types[plain(display)] for code, display in named.items() if plain(display) in types}
+    del same[SHEET]  # no model of a document: a style sheet has no template in ASS_A11
+    assert len(same) > 20
+    assert {code: kind for code, kind in same.items() if kind not in table.get(code, ())} == {}
+
+
+def listed(name: str) -> dict[tuple[str, str], str]:
+    tree = json.loads((active.SHIPPED / "terminology" / f"{name}.json").read_text("utf-8"))
+    return {
+        (part["system"], each["code"]): each["display"]
+        for part in tree["compose"]["include"]
+        for each in part["concept"]
+    }
+
+
+def plain(name: str) -> str:
+    short = re.sub(r"compte[ -]rendu", "cr", name.casefold())
+    return "".join(each for each in unicodedata.normalize("NFD", short) if each.isalnum())
 
 
 def test_classes_come_from_the_table_of_the_dmp_then_from_the_general_one() -> None:
@@ -101,3 +152,11 @@ def test_dates_as_vague_as_the_year_are_in_order() -> None:
 def test_a_document_that_appends_and_signs_may_say_both() -> None:
     tree = samples.comprehensive() | {"relatesTo": [REPLACES | {"code": code} for code in ("appends", "signs")]}
     assert document_issues(tree, "released", "DocumentReference") == []
+
+
+def test_a_class_that_does_not_exist_is_told_once() -> None:
+    tree = samples.comprehensive() | {"category": [samples.concept(CLASS, "41")]}
+    issues = [each for each in check(active.validator(), tree, "released") if "category" in str(each.expression)]
+    assert [(each.severity, each.expression) for each in issues] == [
+        ("error", "DocumentReference.category[0].coding[0].code")
+    ]

@@ -32,6 +32,12 @@ _EXTERNAL = {f"{_DR}{name}/aggregation" for name in ("author", "authenticator", 
 _GUIDE = _EXTERNAL | {"dom-3", "dom-4"}
 # PDSm4DMP was written for PDSm 3.1.0: no custodian, no masterIdentifier.use.
 _OLDER = {f"{_DR}custodian/min", UNIQUE}
+# Its subject is a conditional reference, which R4 has in no bundle but a transaction (a warning at released).
+_SEARCH = {"http://hl7.org/fhir/StructureDefinition/Reference#Reference.reference/search"}
+# The person it contains is no as-practitioner: an IdNatPs without type (target of author; a warning at released).
+_PERSON = {
+    "https://interop.esante.gouv.fr/ig/fhir/annuaire/StructureDefinition/as-practitioner#Practitioner.identifier:idNatPs.type/min"
+}
 # Its fullUrl are relative (DocumentReference/…): R4 wants absolute ones.
 _RELATIVE = {"FHIR R4 Bundle.entry.fullUrl"}
 # MHD's own lot, as PDSm sees it.
@@ -53,14 +59,14 @@ VERDICTS: list[tuple[str, list[str], set[str], set[str]]] = [
     ("pdsm/Binary-6789.json", [], _NONE, _NONE),
     ("pdsm4dmp/DocumentReference-example-annexe-docref-cda.json", [], _NONE, _OLDER),
     ("pdsm4dmp/DocumentReference-example-annexe-docref-fhir.json", [], _NONE, _OLDER),
-    ("pdsm4dmp/Bundle-example-annexe-searchset-documentreferences.json", [], _RELATIVE, _OLDER | _RELATIVE),
+    ("pdsm4dmp/Bundle-example-annexe-searchset-documentreferences.json", [], _RELATIVE, _OLDER | _RELATIVE | _SEARCH),
     ("pdsm4dmp/Binary-example-annexe-binary-cda.json", [], _NONE, _NONE),
     ("pdsm4dmp/Bundle-example-annexe-fhir-document.json", [], _NONE, _NONE),
     (
         "pdsm4dmp/DocumentReference-example-td2-iti105-publication-simplifiee.json",
         [],
         _NONE,
-        {f"{SIMPLIFIED}#DocumentReference.custodian/min"},
+        {f"{SIMPLIFIED}#DocumentReference.custodian/min"} | _PERSON,
     ),
     ("pdsm4dmp/Binary-AuthorDispositif.json", [], _NONE, _NONE),
     ("ihe-mhd/Bundle-ex-comprehensiveProvideDocumentBundleSimple.json", [], _NONE, _NONE),

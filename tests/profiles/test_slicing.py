@@ -196,16 +196,31 @@ def practitioners(kind: str) -> Any:
     return validator(profile("p", "Patient", elements), nurse)
 
 
-@pytest.mark.parametrize("kind", ["type", "profile"])
-def test_by_the_type_of_what_is_referred_to(kind):
-    checker = practitioners(kind)
-    house = {"reference": "Organization/a"}
-    contained = [{"resourceType": "Practitioner", "id": "n"}]
-    one = patient(generalPractitioner=[house, {"reference": "Practitioner/a"}, house])
-    assert broken(checker, one, "p") == set()
-    two = patient(generalPractitioner=[{"reference": "#n"}, {"reference": "Practitioner/a"}], contained=contained)
+def test_by_the_type_of_what_is_referred_to():
+    checker = practitioners("type")
+    house, away, named = {"reference": "Organization/a"}, {"reference": "Practitioner/a"}, {"reference": "#n"}
+    contained = [{"resourceType": "Practitioner", "id": "n", "name": [{"family": "A"}]}]
+    assert broken(checker, patient(generalPractitioner=[house, away, house]), "p") == set()
+    two = patient(generalPractitioner=[named, away], contained=contained)
     assert broken(checker, two, "p") == {
         ("error", "p#Patient.generalPractitioner:a/max", "Patient.generalPractitioner")
+    }
+    nameless = patient(generalPractitioner=[named], contained=[{"resourceType": "Practitioner", "id": "n"}])
+    assert broken(checker, nameless, "p") == {("error", "nurse#Practitioner.name/min", "Patient.contained[0].name")}
+
+
+def test_by_the_profile_of_what_is_referred_to():
+    """What does not follow the profile is outside an open slicing: told, not refused, and not counted."""
+    checker = practitioners("profile")
+    named, other = {"reference": "#n"}, {"reference": "#o"}
+    nurses = [{"resourceType": "Practitioner", "id": each, "name": [{"family": "A"}]} for each in "no"]
+    assert broken(checker, patient(generalPractitioner=[named], contained=nurses[:1]), "p") == set()
+    assert broken(checker, patient(generalPractitioner=[named, other], contained=nurses), "p") == {
+        ("error", "p#Patient.generalPractitioner:a/max", "Patient.generalPractitioner")
+    }
+    del nurses[1]["name"]
+    assert broken(checker, patient(generalPractitioner=[named, other], contained=nurses), "p") == {
+        ("warning", "nurse#Practitioner.name/min", "Patient.contained[1].name")
     }
 
 

@@ -434,3 +434,13 @@ def test_examples_of_the_guides():
     for path in shared_examples():
         rules = {rule for _, rule in faults(parse_json(path.read_bytes()))}
         assert rules == next((each for name, each in known.items() if name in path.name), set()), path.name
+
+
+def test_labels_are_a_set():
+    label = {"system": "urn:oid:1.2.3", "code": "N"}
+    others = [label | {"code": "R"}, label | {"system": "urn:oid:1.2.4"}, {"display": "normal"}, {"display": "normal"}]
+    tree = {"resourceType": "Patient", "meta": {"security": [label, *others], "tag": [label, label]}}
+    assert structural_issues(tree) == []
+    tree["meta"]["security"].append(label | {"version": "2", "display": "normal"})
+    (issue,) = structural_issues(tree)
+    assert (issue.rule, issue.expression) == ("FHIR R4 Meta.security", "Patient.meta.security[5]")

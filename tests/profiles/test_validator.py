@@ -259,3 +259,57 @@ def test_parts_of_a_known_extension():
     assert broken(checker, patient("other")) == {
         ("error", "x#Extension.extension/slicing", "Patient.extension[0].extension[1].url")
     }
+
+
+# Targets of references ------------------------------------------------------------------------------------------------
+
+
+def targets(*urls: str, **table: Any) -> Validator:
+    lists = element("List.source", type=[{"code": "Reference", "targetProfile": list(urls)}])
+    named = profile("named", "Practitioner", [element("Practitioner.name", min=1)])
+    dated = profile("dated", "Practitioner", [element("Practitioner.birthDate", min=1)])
+    return validator(profile("p", "List", [lists]), named, dated, **table)
+
+
+def listed(person: dict[str, Any] | None, reference: str = "#a") -> dict[str, Any]:
+    tree = {"resourceType": "List", "status": "current", "mode": "working", "source": {"reference": reference}}
+    return tree if person is None else {"contained": [{"resourceType": "Practitioner", "id": "a", **person}], **tree}
+
+
+def test_the_target_of_a_reference_follows_one_of_its_profiles():
+    checker = targets(HOME + "named")
+    assert broken(checker, listed({"name": [{"text": "A"}]}), "p") == set()
+    assert broken(checker, listed({}), "p") == {("error", "named#Practitioner.name/min", "List.contained[0].name")}
+    assert broken(checker, listed(None, "Practitioner/a"), "p") == set()  # not at hand
+    either = targets(HOME + "named", HOME + "dated")
+    assert broken(either, listed({"birthDate": "2000"}), "p") == set()
+    assert len(broken(either, listed({}), "p")) == 1
+    any_one = targets(HOME + "named", BASE + "Practitioner")
+    assert broken(any_one, listed({}), "p") == set()
+
+
+def test_targets_in_the_same_bundle_and_their_targets():
+    issuer = [{"code": "Reference", "targetProfile": [HOME + "house"]}]
+    friend = profile("friend", "Practitioner", [element("Practitioner.qualification.issuer", type=issuer)])
+    whole = element("Organization.partOf", type=issuer)
+    house = profile("house", "Organization", [element("Organization.alias", min=1), whole])
+    source = element("List.source", type=[{"code": "Reference", "targetProfile": [HOME + "friend"]}])
+    checker = validator(profile("p", "List", [source]), friend, house)
+    degree = {"code": {"text": "a"}, "issuer": {"reference": "urn:uuid:c"}}
+    person = {"resourceType": "Practitioner", "qualification": [degree]}
+    # Each is part of the other: looked at once.
+    houses = [{"resourceType": "Organization", "name": n, "partOf": {"reference": f"urn:uuid:{n}"}} for n in "dc"]
+    resources = [listed(None, "urn:uuid:b") | {"meta": {"profile": [HOME + "p"]}}, person, *houses]
+    entries = [{"fullUrl": f"urn:uuid:{n}", "resource": each} for n, each in zip("abcd", resources, strict=True)]
+    tree = {"resourceType": "Bundle", "type": "collection", "entry": entries}
+    found = [(each.severity, each.expression) for each in checker.validate(tree) if "alias" in str(each.rule)]
+    assert sorted(found) == [("error", f"Bundle.entry[{n}].resource.alias") for n in (2, 3)]
+
+
+def test_a_level_may_soften_what_is_asked_of_targets():
+    checker = targets(HOME + "named", targets={"released": "warning"})
+    where = ("named#Practitioner.name/min", "List.contained[0].name")
+    assert broken(checker, listed({}), "p") == {("warning", *where)}
+    assert broken(checker, listed({}), "p", level="main") == {("error", *where)}
+    claimed = listed({"meta": {"profile": [HOME + "named"]}})
+    assert broken(checker, claimed, "p") == {("error", *where)}  # it says itself that it follows it

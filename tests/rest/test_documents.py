@@ -438,3 +438,27 @@ def test_a_document_hidden_from_the_patient_at_its_deposit(talk: Caller) -> None
     provided(talk, "annonce", securityLabel=[NORMAL, mask("INVISIBLE_PATIENT")])
     assert len(found(talk, "annonce")) == 1
     assert found(talk, "annonce", by=PATIENT) == []
+
+
+# --- the language of remarks ----------------------------------------------------------------------
+
+
+def test_remarks_inside_an_answer_are_in_the_language_asked_for(talk: Caller) -> None:
+    """Those of the entries of a transaction, and that of a search, as any other outcome."""
+    provided(talk, "langues")
+    kept = f"DocumentReference?patient.identifier={CLAIRE}&colour=red&_count=1"
+    for languages, english in (("en", True), ("fr", False), ("en-GB, fr;q=0.5", True)):
+        again = talk.provide(lot("langues"), Accept_Language=languages)
+        assert again.statuses == ["200"] * 3
+        outcomes = [each["response"]["outcome"] for each in again.entries if "outcome" in each["response"]]
+        assert outcomes
+        found = talk.get(kept, Prefer="handling=lenient", Accept_Language=languages)
+        assert len(found.matches) == 1
+        (remark,) = [each["resource"] for each in found.entries if each["search"]["mode"] == "outcome"]
+        for issue in (each for outcome in [*outcomes, remark] for each in outcome["issue"]):
+            (translation,) = issue["details"]["_text"]["extension"]
+            said = {each["url"]: each.get("valueCode") or each.get("valueString") for each in translation["extension"]}
+            texts = issue["details"]["text"], said["content"]
+            assert said["lang"] == ("fr" if english else "en")
+            assert issue["diagnostics"] == texts[0 if english else 1]
+            assert texts[0] != texts[1]

@@ -265,7 +265,7 @@ def test_the_log_is_what_the_clients_saw(registry: Registry) -> None:
 @pytest.mark.campaign
 def test_trace_campaign(registry: Registry, figures: Figures, request: pytest.FixtureRequest) -> None:
     verdict = campaign(registry, 10_000, 20)
-    answered = Counter(str(each.status) for each in registry.ledger.values())
+    answered = Counter(str(each.status or "without answer") for each in registry.ledger.values())
     figures.add(
         f"the trace against what 20 callers saw, {request.node.callspec.params['registry']}",
         f"{len(registry.ledger)} requests ({registry.answered} answered: "

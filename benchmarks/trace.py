@@ -1,0 +1,175 @@
+"""What the trace costs: python -m benchmarks.trace [--entries 100000]. Writes trace.md.
+
+Processor time, in process, on SQLite in memory: of each act, and the part of it that makes its entries and gives them
+their place in the log; of a proof, and of the verification of a log of some size (TF-179).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from dmp_fhir.app import create_app
+from dmp_fhir.audit import keeping, log, placing
+from dmp_fhir.audit.acts import Act
+from dmp_fhir.audit.answers import inclusion_answer
+from dmp_fhir.audit.heads import HeadKeys, attach
+from dmp_fhir.audit.proofs import inclusion
+from dmp_fhir.audit.verification import verify
+from dmp_fhir.cli.loading import Loader, world_files
+from dmp_fhir.identity.context import AccessContext
+from dmp_fhir.identity.sandbox import Sandbox
+from dmp_fhir.settings import Settings
+from dmp_fhir.store import schema
+from dmp_fhir.store.database import Database
+from tests.writing import lots
+
+PAGE = Path(__file__).with_name("trace.md")
+WHO = AccessContext("PS", "899700000112", "Dr Anne Moreau", "CPS", profession="10", structure="1990000010")
+CLAIRE = f"patient.identifier=urn:oid:1.2.250.1.213.1.4.10|{lots.CLAIRE_INS}"
+ROUNDS = 150
+
+
+class Spent:
+    """Processor time spent in some functions."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def around(self, owner: Any, name: str) -> None:
+        original = getattr(owner, name)
+
+        def timed(*arguments: Any, **named: Any) -> Any:
+            started = time.process_time()
+            try:
+                return original(*arguments, **named)
+            finally:
+                self.seconds += time.process_time() - started
+
+        setattr(owner, name, timed)
+
+
+def acts(folder: Path) -> list[str]:
+    """A line per act: microseconds of the request, of its trace, and the ratio."""
+    url = f"sqlite:///{folder}/registry.sqlite"
+    schema.upgrade(url)
+    app = create_app(Settings(data_folder=folder, database_url=url))
+    services = app.extensions["dmp_fhir"]
+    Loader(services, None).load(world_files())
+    spent = Spent()
+    for owner, name in ((log, "rows_of"), (log, "append_rows"), (keeping, "append_rows")):
+        spent.around(owner, name)
+    client = app.test_client()
+    bearer = {"Authorization": f"Bearer {Sandbox(folder / 'keys').issue('dr-moreau', now_ms=services.clock())}"}
+
+    def ask(method: str, path: str, body: bytes | None = None, kind: str = "application/fhir+json") -> Any:
+        headers = bearer | ({"Content-Type": kind} if body else {})
+        answer = client.open("/fhir" + path, method=method, data=body, headers=headers)
+        if answer.status_code >= 300:
+            raise RuntimeError(f"{method} {path}: {answer.status_code}")
+        return answer
+
+    found = ask("GET", f"/DocumentReference?{CLAIRE}&status=current&_count=50").json["entry"]
+    document = next(each["resource"] for each in found if "content" in each["resource"])
+    address = f"/DocumentReference/{document['id']}"
+    binary = document["content"][0]["attachment"]["url"].partition("/fhir")[2]
+    patch, ten = "application/json-patch+json", f"/DocumentReference?{CLAIRE}&status=current&_count=10"
+    operations: dict[str, Callable[[int], Any]] = {
+        "read": lambda n: ask("GET", address),
+        "retrieve (ITI-68)": lambda n: ask("GET", binary),
+        "search of ten (ITI-67)": lambda n: ask("GET", ten),
+        "publish (ITI-65)": lambda n: ask("POST", "", lots.body(lots.lot(f"t{n}", b"x" * 500))),
+        "patch": lambda n: ask("PATCH", address, json.dumps([lots.archived(n % 2 == 0)]).encode(), patch),
+    }
+    lines = []
+    for name, act in operations.items():
+        for n in range(10):
+            act(n)
+        spent.seconds, started = 0.0, time.process_time()
+        for n in range(10, 10 + ROUNDS):
+            act(n)
+        whole = time.process_time() - started
+        each, trace = whole / ROUNDS * 1e6, spent.seconds / ROUNDS * 1e6
+        lines.append(f"| {name} | {each:.0f} | {trace:.0f} | {trace / each:.2f} |")
+    services.database.close()
+    return lines
+
+
+def size(folder: Path, entries: int) -> str:
+    """A log of `entries`: what it costs to add one, to prove one, to verify all."""
+    url = f"sqlite:///{folder}/log.sqlite"
+    schema.upgrade(url)
+    database = attach(Database.open(url), folder / "keys", folder / "heads")
+    read = Act("read", "R", entities=(("DocumentReference", "d", 1),))
+    started = time.process_time()
+    for first in range(0, entries, 500):
+        records = [replace(read, record_id=f"record-{n % 5_000}") for n in range(first, min(first + 500, entries))]
+        rows = log.rows_of(records, WHO, 1_795_000_000_000 + first)
+        database.write(lambda tx, rows=rows: placing.append_rows(tx, rows))  # type: ignore[misc]
+    added = time.process_time() - started
+    database.sealing.seal_now()
+    with database.snapshot() as reader:
+        ids = [row[0] for row in reader.rows("SELECT id FROM audit_event WHERE position % 997 = 0")]
+    started, longest, largest = time.process_time(), 0.0, 0
+    for event_id in ids:
+        before = time.process_time()
+        with database.snapshot() as reader:
+            proof = inclusion(reader, event_id)
+        assert proof is not None
+        longest = max(longest, time.process_time() - before)
+        largest = max(largest, len(json.dumps(inclusion_answer(proof, open_place=True))))
+    proving = (time.process_time() - started) / len(ids)
+    started = time.process_time()
+    report = verify(database, HeadKeys(folder / "keys").public(), database.sealing.witness, 1_795_000_000_000)
+    verifying = time.process_time() - started
+    if not report.proven or report.entries != entries:
+        raise RuntimeError(str(report.findings))
+    database.close()
+    return (
+        f"| {entries:,} | {added / entries * 1e6:.0f} | {proving * 1e3:.1f} | {longest * 1e3:.1f} | {largest:,} |"
+        f" {entries / verifying:,.0f} |"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.trace", description=__doc__)
+    parser.add_argument("--entries", default="10000,100000")
+    options = parser.parse_args()
+    folder = Path(tempfile.mkdtemp(dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
+    try:
+        lines = acts(folder)
+        sizes = []
+        for n, entries in enumerate(options.entries.split(",")):
+            (folder / str(n)).mkdir()
+            sizes.append(size(folder / str(n), int(entries)))
+    finally:
+        shutil.rmtree(folder)
+    page = f"""# The cost of the trace
+
+Written by `python -m benchmarks.trace` on {time.strftime("%Y-%m-%d", time.gmtime())}: processor time, in process,
+SQLite in memory. *Trace* is making the entries and giving them their place (rows, hashes, tree), part of *request*;
+each request alone, that is without shared commits.
+
+| act | request, µs | trace, µs | ratio |
+| --- | --- | --- | --- |
+{chr(10).join(lines)}
+
+TF-179: a proof under 50 ms and 4 kB, 20,000 entries verified per second.
+
+| entries | to add one (500 together), µs | a proof, ms | the longest | bytes of the largest | verified per second |
+| --- | --- | --- | --- | --- | --- |
+{chr(10).join(sizes)}
+"""
+    PAGE.write_text(page, "utf-8")
+    print(page)
+
+
+if __name__ == "__main__":
+    main()
