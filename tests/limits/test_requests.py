@@ -35,8 +35,8 @@ def throttled(answer: Answer) -> bool:
     return True
 
 
-def test_development_has_no_rates_and_production_has(make_app: MakeApp, sqlite_template: Any) -> None:
-    settings = make_app(f"sqlite:///{sqlite_template}").extensions["dmp_fhir"].settings
+def test_development_has_no_rates_and_production_has(make_app: MakeApp, database_url: str) -> None:
+    settings = make_app(database_url).extensions["dmp_fhir"].settings
     names = ("client_rate", "person_rate", "failures_per_minute")
     assert [settings.limit(name) for name in names] == [None] * 3
     production = replace(settings, profile="production", person_rate=7)
