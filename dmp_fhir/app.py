@@ -77,7 +77,7 @@ def create_worker() -> Flask:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     app = create_app()
     services: Services = app.extensions["dmp_fhir"]
-    Sealer(services.database, services.clock).start()
+    Sealer(services.database, services.clock, also=services.failures.tell_if_due).start()
     return app
 
 

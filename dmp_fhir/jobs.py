@@ -15,6 +15,7 @@ from typing import Any
 
 from dmp_fhir.audit import log
 from dmp_fhir.audit.acts import Act, Entity
+from dmp_fhir.audit.events import THIS_SERVER, Observer
 from dmp_fhir.canonicals import (
     CONSENT_KIND_SYSTEM,
     DMP,
@@ -52,7 +53,9 @@ NOTICE_MS = 14 * DAY_MS
 OBJECTION_MS = OBJECTION_DAYS * DAY_MS
 ORPHAN_GRACE_MS = ORPHAN_HOURS * 3_600_000
 KEPT_MS = OUTBOX_DAYS * DAY_MS
-AGENT = AccessContext("SUPPORT", "dmp-fhir", "Tâches planifiées du registre", "SYSTEME", purpose="systeme")
+AGENT = AccessContext(
+    "SUPPORT", "dmp-fhir", "Tâches planifiées du registre", "SYSTEME", purpose="systeme", client_id="dmp-fhir"
+)
 """Who acts in the trace."""
 
 
@@ -68,13 +71,24 @@ class Done:
     cleaned: int
     sent: int
 
+    @property
+    def anything(self) -> bool:
+        return any(getattr(self, each.name) for each in fields(self))
+
     def __str__(self) -> str:
         return ", ".join(f"{each.name} {getattr(self, each.name)}" for each in fields(self))
 
 
-def run(database: Database, payloads: PayloadStore, sender: Sender, now_ms: int, settings: PolicySettings) -> Done:
-    """Everything that is due at `now_ms`."""
-    jobs = _Jobs(database, now_ms, settings)
+def run(
+    database: Database,
+    payloads: PayloadStore,
+    sender: Sender,
+    now_ms: int,
+    settings: PolicySettings,
+    observer: Observer = THIS_SERVER,
+) -> Done:
+    """Everything that is due at `now_ms`; traced by `observer`."""
+    jobs = _Jobs(database, now_ms, settings, observer)
     again = jobs.erase_again()  # first: nothing else can be done with what is left of them
     done = Done(
         notices=jobs.notices(),
@@ -93,7 +107,7 @@ def run(database: Database, payloads: PayloadStore, sender: Sender, now_ms: int,
 def erase_again(database: Database, now_ms: int) -> int:
     """Records that a restored backup brought back after their erasure: their keys are destroyed, and what is left of
     them goes again. How many."""
-    return _Jobs(database, now_ms, DEFAULT_SETTINGS).erase_again()
+    return _Jobs(database, now_ms, DEFAULT_SETTINGS, THIS_SERVER).erase_again()
 
 
 def years_before(now_ms: int, years: int) -> int:
@@ -104,8 +118,8 @@ def years_before(now_ms: int, years: int) -> int:
 
 
 class _Jobs:
-    def __init__(self, database: Database, now_ms: int, settings: PolicySettings) -> None:
-        self.database, self.now, self.settings = database, now_ms, settings
+    def __init__(self, database: Database, now_ms: int, settings: PolicySettings, observer: Observer) -> None:
+        self.database, self.now, self.settings, self.observer = database, now_ms, settings, observer
 
     def notices(self) -> int:
         """The patient is invited to see a professional when a document has awaited its announcement for two weeks
@@ -250,7 +264,7 @@ class _Jobs:
             reason=reason,
             lasting=lasting,
         )
-        log.append(tx, act, AGENT, self.now)
+        log.append(tx, act, AGENT, self.now, observer=self.observer)
 
 
 def closing_consent(record_id: str, now_ms: int) -> Tree:

@@ -199,6 +199,11 @@ class Settings:
         "DMP_FHIR_LOG_LEVEL", "`debug`, `info` (each request), `warning`, `error` or `critical`", "info"
     )
     log_form: str = _setting("DMP_FHIR_LOG_FORM", "`json`, one object a line, or `text` for a terminal", "json")
+    drain_seconds: int = _setting(
+        "DMP_FHIR_DRAIN_SECONDS",
+        "How long a server that was told to stop still answers with `/health/ready` at 503, for its balancer",
+        0,
+    )
     metrics_secret: str = _setting(
         "DMP_FHIR_METRICS_SECRET",
         "Bearer secret that opens `/metrics`, 16 characters or more; without it and without networks, 404",
@@ -239,7 +244,7 @@ class Settings:
         if self.clock_leeway > 60:
             raise BadSetting("DMP_FHIR_CLOCK_LEEWAY: 60 seconds at most")
         for name in _WHOLE_NUMBERS:
-            if getattr(self, name) < (least := 0 if name == "crl_grace" or name in _BY_PROFILE else 1):
+            if getattr(self, name) < (least := 0 if name in _FROM_ZERO or name in _BY_PROFILE else 1):
                 raise BadSetting(f"{_variable(name)}: must be at least {least}")
         if self.database_url and not re.match(r"(sqlite:///|postgres(ql)?://)", self.database_url):
             raise BadSetting("DATABASE_URL: must start with sqlite:/// or postgresql://")
@@ -303,6 +308,8 @@ class Settings:
 
 # Limits that development does without; what 0 stands for in production.
 _BY_PROFILE = {"client_rate": 200, "person_rate": 20, "failures_per_minute": 60}
+# Numbers for which none is a choice.
+_FROM_ZERO = frozenset({"crl_grace", "drain_seconds"})
 # Told apart by their defaults: every number and every flag has one.
 _FLAGS = frozenset(each.name for each in fields(Settings) if isinstance(each.default, bool))
 _WHOLE_NUMBERS = tuple(

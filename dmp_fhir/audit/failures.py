@@ -2,15 +2,12 @@
 
 Up to a number per minute each one is an entry of its own. Beyond, those of one address are counted, and an entry tells
 their number once a minute: the trace grows by a bounded number of entries a day whatever comes, and the flood raises an
-alert. What is counted and not yet told is told when the worker ends; a worker that is killed loses a minute of it.
+alert. A worker that ends loses the count of its last minute, not the entries.
 """
 
 from __future__ import annotations
 
-import atexit
-import logging
 import threading
-import weakref
 from dataclasses import replace
 
 from dmp_fhir.audit import log
@@ -20,12 +17,11 @@ from dmp_fhir.audit.keeping import TraceKeeper
 from dmp_fhir.instants import Clock
 from dmp_fhir.limits.requests import RequestRates
 from dmp_fhir.outcome import Alert
-from dmp_fhir.store.database import Database, StoreUnavailable
+from dmp_fhir.store.database import Database
 
 EVERY_MS = 60_000
 MOST_ADDRESSES = 20
 OTHERS = "others"
-logger = logging.getLogger("dmp_fhir")
 
 
 class FailedAuthentications:
@@ -36,7 +32,6 @@ class FailedAuthentications:
         self._guard = threading.Lock()
         self._counted: dict[str, Act] = {}
         self._first = self._latest = 0
-        self._at_exit = False
 
     def keep(self, act: Act, address: str, now_ms: int) -> int | None:
         """Trace a failed authentication, alone or with others; after how many seconds its address is below its limit
@@ -63,12 +58,9 @@ class FailedAuthentications:
                 replace(known, times=known.times + 1) if known else replace(act, origin=address, request_id=None)
             )
             self._latest = now_ms
-            if not self._at_exit:
-                self._at_exit = True
-                atexit.register(_tell_at_exit, weakref.ref(self))
 
     def tell_if_due(self, clock: Clock) -> None:
-        """Write what was counted a minute ago; called with each request, and free when nothing was."""
+        """Write what was counted a minute ago; called with each request and by the sealer, free when nothing was."""
         if self._counted:
             self._tell_if_due(clock())
 
@@ -81,13 +73,3 @@ class FailedAuthentications:
         with self._guard:
             acts, self._counted = list(self._counted.values()), {}
         self._traces.keep(log.rows_of(acts, None, now_ms or self._latest))
-
-
-def _tell_at_exit(reference: weakref.ref[FailedAuthentications]) -> None:
-    failures = reference()
-    if failures is None:
-        return
-    try:
-        failures.tell()
-    except StoreUnavailable:
-        logger.error("failures of authentication that were counted are not in the trace: the store is away")

@@ -6,6 +6,7 @@ commit: the order of positions is the order of commits. Nothing is locked after 
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
@@ -14,10 +15,11 @@ from typing import Any
 from dmp_fhir.audit.entries import NONCE_BYTES, columns_digest, leaf_of, marks_of
 from dmp_fhir.audit.tree import HASH_BYTES, Frontier, root_of
 from dmp_fhir.store.bodies import event_place, seal_body
-from dmp_fhir.store.database import StoreDamaged, Transaction
+from dmp_fhir.store.database import StoreDamaged, StoreUnavailable, Transaction, UniqueViolation
 from dmp_fhir.store.errors import KeyDestroyed
 
 Row = dict[str, Any]
+_log = logging.getLogger("dmp_fhir.audit")
 
 # Leaves, or nodes of the level below, that one row of `audit_tile` holds.
 TILE_BITS = 8
@@ -33,7 +35,19 @@ _RECORDS_AT_ONCE = 20
 
 def append_rows(tx: Transaction, rows: Sequence[Row]) -> None:
     """Insert rows of `audit_event` (log.py), which lack only what is given here, as the last entries of the log. Their
-    bodies are sealed, their digests are those of the JSON."""
+    bodies are sealed, their digests are those of the JSON.
+
+    StoreUnavailable (503) whatever hinders it: nothing is answered without its trace (TF-166)."""
+    try:
+        _append(tx, rows)
+    except (UniqueViolation, StoreUnavailable):
+        raise
+    except Exception as fault:
+        _log.error("ALERT: the trace can't be written: %s", type(fault).__name__)
+        raise StoreUnavailable("the trace can't be written") from fault
+
+
+def _append(tx: Transaction, rows: Sequence[Row]) -> None:
     rows = [_sealed(tx, row) | {"nonce": os.urandom(NONCE_BYTES), "marks": marks_of(row)} for row in rows]
     digests = [columns_digest(row) for row in rows]
     tree = lock_tree(tx)

@@ -1,9 +1,11 @@
-"""What signs a head of the trace every minute: one thread in each worker; the database elects one of them."""
+"""What signs a head of the trace every minute: one thread in each worker; the database elects one of them. The same
+thread tells what the worker counted without tracing it at once (failures.py)."""
 
 from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
 
 from dmp_fhir.instants import Clock
 from dmp_fhir.store.database import Database
@@ -16,10 +18,17 @@ LOOK_EVERY_S = 10.0
 class Sealer(threading.Thread):
     """Ends with the process."""
 
-    def __init__(self, database: Database, clock: Clock, look_every_s: float = LOOK_EVERY_S) -> None:
+    def __init__(
+        self,
+        database: Database,
+        clock: Clock,
+        look_every_s: float = LOOK_EVERY_S,
+        also: Callable[[Clock], None] = lambda clock: None,
+    ) -> None:
         super().__init__(name="sealer", daemon=True)
         self._database = database
         self._clock = clock
+        self._also = also
         self._look_every_s = look_every_s
         self._stopped = threading.Event()
 
@@ -35,6 +44,7 @@ class Sealer(threading.Thread):
         try:
             with self._database.turns.turn():
                 self._database.sealing.seal_if_due(self._clock())
+                self._also(self._clock)
         except Exception as fault:
             # Values of the fault may be health data; its kind is not.
             _log.error("ALERT: the trace can't be sealed: %s", type(fault).__name__)

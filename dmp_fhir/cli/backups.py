@@ -10,14 +10,16 @@ from pathlib import Path
 import click
 
 from dmp_fhir.app import backup_key
-from dmp_fhir.audit import log
-from dmp_fhir.audit.acts import Act
+from dmp_fhir.audit.administration import trace_command
+from dmp_fhir.audit.events import THIS_SERVER
+from dmp_fhir.audit.heads import HeadKeys
+from dmp_fhir.audit.verification import verify as verify_log
 from dmp_fhir.backup.archive import Manifest, verify
 from dmp_fhir.backup.restoring import NotRestored, make
 from dmp_fhir.backup.restoring import restore as restore_file
 from dmp_fhir.backup.sealed import KEY_BYTES, BackupDamaged
 from dmp_fhir.cli.commands import give_keys_to
-from dmp_fhir.cli.operator import _database, _operator, _settings
+from dmp_fhir.cli.operator import _database, _settings
 from dmp_fhir.instants import instant_text, system_clock
 from dmp_fhir.jobs import erase_again
 from dmp_fhir.settings import Settings
@@ -83,13 +85,18 @@ def restore(file: Path, replace: bool, key_file: Path | None) -> None:
         restored = restore_file(
             file, key, settings.database, payloads, replace=replace, opening=lambda _: _restored(settings)
         )
-    _trace(_database(settings), "RESTAURATION")
+    database = _database(settings)
+    proof = verify_log(database, HeadKeys(settings.key_folder).public(), None, system_clock())
+    # Nobody signs a head while a registry is not served: that its latest is old is no finding here.
+    findings = [*restored.findings, *(str(each) for each in proof.findings if each.kind != "stale")]
+    _trace(database, "RESTAURATION")
     click.echo(f"state of {instant_text(restored.head.made)}, made by version {restored.head.version}")
     _summary(restored.manifest)
-    for finding in restored.findings:
+    click.echo(f"trace: {proof.entries} entries{', proven' if not findings else ''}")
+    for finding in findings:
         click.echo(finding)
-    click.echo("same as the backup, sound" if not restored.findings else f"{len(restored.findings)} findings")
-    sys.exit(1 if restored.findings else 0)
+    click.echo("same as the backup, sound" if not findings else f"{len(findings)} findings")
+    sys.exit(1 if findings else 0)
 
 
 def _restored(settings: Settings) -> Database:
@@ -127,5 +134,4 @@ def _summary(manifest: Manifest) -> None:
 
 
 def _trace(database: Database, reason: str) -> None:
-    act = Act("operation", "E", reason=reason)
-    database.write(lambda tx: log.append(tx, act, _operator(), system_clock()))
+    trace_command(database, "backup", system_clock(), observer=THIS_SERVER, reason=reason)

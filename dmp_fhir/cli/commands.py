@@ -16,6 +16,8 @@ import click
 
 from dmp_fhir import __version__
 from dmp_fhir.app import build_services, log_configuration, open_database, pseudonyms
+from dmp_fhir.audit.administration import trace_application, trace_command
+from dmp_fhir.audit.events import Observer
 from dmp_fhir.cli.loading import Loader, world_files
 from dmp_fhir.cli.safety import refuse_to_serve
 from dmp_fhir.identity.claims import INS_STATUSES
@@ -30,6 +32,7 @@ from dmp_fhir.store.errors import KeysRefused
 from dmp_fhir.store.opening import give_keys, master_keys
 from dmp_fhir.store.payloads import PayloadStore
 from dmp_fhir.telemetry import metrics
+from dmp_fhir.telemetry.stopping import announce_stop
 
 ORPHAN_GRACE_MS = 3_600_000
 # Request line and headers together, in bytes; beyond: 431 (TF-117).
@@ -107,11 +110,18 @@ def serve(
         from dmp_fhir.cli.tls import serve_tls
 
         try:
-            serve_tls(settings, host, port, workers, threads, tls_cert, tls_key or tls_cert)
+            with _traced(settings):
+                serve_tls(settings, host, port, workers, threads, tls_cert, tls_key or tls_cert)
         except ssl.SSLError as bad:
             raise click.ClickException(f"--tls-cert, --tls-key or --client-ca: {bad.reason}") from bad
         return
-    Granian(
+
+    class Server(Granian):  # type: ignore[misc, valid-type]
+        def shutdown(self, exit_code: int = 0) -> None:
+            announce_stop(settings.drain_seconds)
+            super().shutdown(exit_code)
+
+    server = Server(
         "dmp_fhir.app:create_worker",
         address=host,
         port=port,
@@ -127,7 +137,28 @@ def serve(
         websockets=False,
         log_level=LogLevels(settings.log_level),
         log_dictconfig=log_configuration(settings),
-    ).serve()
+    )
+    with _traced(settings):
+        server.serve()
+
+
+@contextmanager
+def _traced(settings: Settings) -> Iterator[None]:
+    """The start and the stop of the server are in the trace. Its database is opened for each and closed at once: the
+    workers have connections of their own."""
+
+    def trace(what: str) -> None:
+        database = _database(settings)
+        try:
+            trace_application(database, what, system_clock(), observer=Observer(address=settings.base_url))
+        finally:
+            database.close()
+
+    trace("start")
+    try:
+        yield
+    finally:
+        trace("stop")
 
 
 @contextmanager
@@ -150,8 +181,10 @@ def init() -> None:
     """Create the data folder and bring the database to this version."""
     settings = _settings()
     settings.data_folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    before = schema.current(settings.database)
     schema.upgrade(settings.database)
     give_keys_to(settings)
+    _trace_migration(settings, before)
     if settings.profile == "development":
         _sandbox(settings)
     database = open_database(settings)
@@ -172,6 +205,22 @@ def give_keys_to(settings: Settings) -> None:
         database.close()
 
 
+def _trace_migration(settings: Settings, before: str | None) -> None:
+    """A trace that this program can write in: that of its own version."""
+    after = schema.current(settings.database)
+    if before != after and schema.is_current(settings.database):
+        _trace(settings, "migrate", f"{before or 'nothing'} to {after}")
+
+
+def _trace(settings: Settings, command: str, reason: str) -> None:
+    database = _database(settings)
+    try:
+        observer = Observer(address=settings.base_url)
+        trace_command(database, command, system_clock(), observer=observer, reason=reason)
+    finally:
+        database.close()
+
+
 def _database(settings: Settings) -> Database:
     try:
         return open_database(settings)
@@ -185,7 +234,9 @@ def _database(settings: Settings) -> Database:
 def migrate(revision: str, down: bool) -> None:
     """Bring the database to REVISION (stop the server first)."""
     settings = _settings()
+    before = schema.current(settings.database)
     (schema.downgrade if down else schema.upgrade)(settings.database, revision)
+    _trace_migration(settings, before)
     click.echo(f"database at version {schema.current(settings.database)}")
 
 
@@ -213,6 +264,9 @@ def _load(files: Sequence[Path], persona: str | None) -> None:
     _sandbox(settings)
     loader = Loader(build_services(settings), persona)
     loader.load(files)
+    reason = f"{loader.files} bundles, {len(loader.refused)} refused"
+    observer = loader.services.observer
+    trace_command(loader.services.database, "load", system_clock(), observer=observer, reason=reason)
     loader.summary()
     sys.exit(1 if loader.refused else 0)
 
@@ -274,7 +328,11 @@ def collect() -> None:
     """Remove documents that no row names and that are over an hour old."""
     settings = _settings()
     store = PayloadStore(settings.payload_folder)
-    collected = store.collect_orphans(Database.open(settings.database), ORPHAN_GRACE_MS, system_clock())
+    database, now = _database(settings), system_clock()
+    collected = store.collect_orphans(database, ORPHAN_GRACE_MS, now)
+    if collected.count:
+        observer = Observer(address=settings.base_url)
+        trace_command(database, "collect", now, observer=observer, reason=f"{collected.count} files")
     click.echo(f"{collected.count} files, {collected.bytes} bytes")
 
 

@@ -9,9 +9,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from dmp_fhir.app import open_database
-from dmp_fhir.audit import log
-from dmp_fhir.audit.acts import Act
-from dmp_fhir.cli.operator import _operator, _settings
+from dmp_fhir.audit.administration import trace_command
+from dmp_fhir.audit.events import THIS_SERVER
+from dmp_fhir.cli.operator import _settings
 from dmp_fhir.instants import instant_text, system_clock
 from dmp_fhir.registry.payloads import encrypt_documents, in_clear
 from dmp_fhir.settings import BadSetting, Settings
@@ -123,8 +123,7 @@ def _store(database: Database) -> KeyStore:
 
 def _trace(database: Database, reason: str, version: int | None) -> None:
     detail = reason if version is None else f"{reason} {version}"
-    act = Act("update", "U", rules=("TF-241",), reason=detail)
-    database.write(lambda tx: log.append(tx, act, _operator(), system_clock()))
+    trace_command(database, "keys", system_clock(), observer=THIS_SERVER, reason=detail)
 
 
 def _progress() -> Progress:

@@ -4,7 +4,6 @@ habilitation matrix. Every change leaves its trace, in the name of the account t
 from __future__ import annotations
 
 import contextlib
-import getpass
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -15,8 +14,9 @@ from dmp_fhir import jobs as scheduled
 from dmp_fhir.app import open_database, policy_settings
 from dmp_fhir.audit import log
 from dmp_fhir.audit.acts import Act
+from dmp_fhir.audit.administration import operator, trace_command
+from dmp_fhir.audit.events import Observer
 from dmp_fhir.cli import alerts
-from dmp_fhir.identity.context import AccessContext
 from dmp_fhir.identity.identifiers import parse_person_id
 from dmp_fhir.instants import instant_text, system_clock
 from dmp_fhir.notify.messages import SUSPENDED, patient_and_representatives
@@ -51,9 +51,8 @@ def _database(settings: Settings) -> Database:
         raise click.ClickException(str(bad)) from bad
 
 
-def _operator() -> AccessContext:
-    account = getpass.getuser()
-    return AccessContext("SUPPORT", account[:64], account, "SYSTEME", purpose="systeme", client_id="dmp-fhir")
+def _observer(settings: Settings) -> Observer:
+    return Observer(address=settings.base_url)
 
 
 # --- scheduled jobs -------------------------------------------------------------------------------
@@ -71,7 +70,11 @@ def run() -> None:
     settings = _settings()
     database, payloads = _database(settings), PayloadStore(settings.payload_folder)
     sender = FileSender(settings.outbox_folder)
-    click.echo(scheduled.run(database, payloads, sender, system_clock(), policy_settings(settings)))
+    now, observer = system_clock(), _observer(settings)
+    done = scheduled.run(database, payloads, sender, now, policy_settings(settings), observer)
+    if done.anything:
+        trace_command(database, "jobs", now, observer=observer, reason=str(done))
+    click.echo(done)
 
 
 # --- review of emergency accesses -----------------------------------------------------------------
@@ -88,10 +91,13 @@ def review(grant_id: str | None, finding: str | None, account: str | None, hours
     With --account, the records that an account touched lately, for instance one that reached its ceiling.
 
     The lists name who, where, when and why; nothing of what a record holds."""
-    database = _database(_settings())
+    settings, now = _settings(), system_clock()
+    database, observer = _database(settings), _observer(settings)
     if account is not None:
         with database.snapshot() as reader:
-            touched = log.records_of(reader, account, system_clock() - hours * 3_600_000)
+            touched = log.records_of(reader, account, now - hours * 3_600_000)
+        records = [record_id for record_id, *_ in touched]
+        trace_command(database, "account-review", now, observer=observer, record_ids=records, rules=("AR-96",))
         for record_id, acts, since, until in touched:
             click.echo(f"{record_id}  {acts} acts  {instant_text(since)} to {instant_text(until)}")
         click.echo(f"{len(touched)} records")
@@ -99,6 +105,8 @@ def review(grant_id: str | None, finding: str | None, account: str | None, hours
     if grant_id is None:
         with database.snapshot() as reader:
             waiting = to_review(reader)
+        records = sorted({each.record_id for each in waiting})
+        trace_command(database, "review-list", now, observer=observer, record_ids=records, rules=("AR-51",))
         for each in waiting:
             click.echo(
                 f"{each.id}  {instant_text(each.granted)}  {each.person} {each.person_name}"
@@ -109,20 +117,20 @@ def review(grant_id: str | None, finding: str | None, account: str | None, hours
         return
     if not (finding or "").strip():
         raise click.UsageError("say what the review found: --finding TEXT")
-    operator, now = _operator(), system_clock()
+    agent = operator()
 
     if grant_id.isdecimal():
-        if not alerts.close(database, int(grant_id), operator, (finding or "").strip(), now):
+        if not alerts.close(database, int(grant_id), agent, (finding or "").strip(), now):
             raise click.ClickException(f"alert {grant_id} is not in the queue")
         click.echo("reviewed")
         return
 
     def close(tx: Transaction) -> bool:
-        record_id = close_review(tx, grant_id, operator.actor_id, (finding or "").strip(), now)
+        record_id = close_review(tx, grant_id, agent.actor_id, (finding or "").strip(), now)
         if record_id is None:
             return False
         act = Act("update", "U", record_id=record_id, rules=("AR-51",), reason="REVUE_FAITE")
-        log.append(tx, act, operator, now)
+        log.append(tx, act, agent, now, observer=observer)
         return True
 
     if not database.write(close):
@@ -194,7 +202,8 @@ def _change(
     person = parse_person_id(ins)
     if person is None:
         raise click.UsageError("INS is written system|number, for example urn:oid:1.2.250.1.213.1.4.8|…")
-    database, operator, now = _database(_settings()), _operator(), system_clock()
+    settings, agent, now = _settings(), operator(), system_clock()
+    database, observer = _database(settings), _observer(settings)
 
     def change(tx: Transaction) -> str | None:
         record_id = find_record(tx, PatientByIdentifier(person.system, person.value))
@@ -206,7 +215,7 @@ def _change(
         work(tx, record_id, clock.tick(now))
         entities = (("Patient", record_id, None),)
         act = Act("update", "U", record_id=record_id, entities=entities, rules=(rule,), reason=reason)
-        log.append(tx, act, operator, now)
+        log.append(tx, act, agent, now, observer=observer)
         return None
 
     refusal = database.write(change)
@@ -259,7 +268,15 @@ def load(file: Path) -> None:
         stream.flush()
         os.fsync(stream.fileno())
     draft.rename(settings.data_folder / FILE_NAME)
+    _trace_matrix(settings, f"version {found.version}")
     click.echo(f"version {found.version} in force at the next start of the server")
+
+
+def _trace_matrix(settings: Settings, reason: str) -> None:
+    """The matrix can be changed before there is a database; the trace then begins with the first start."""
+    if schema.is_current(settings.database):
+        database = _database(settings)
+        trace_command(database, "policy-matrix", system_clock(), observer=_observer(settings), reason=reason)
 
 
 def _versions(folder: Path, data: bytes) -> set[str]:
@@ -275,5 +292,7 @@ def _versions(folder: Path, data: bytes) -> set[str]:
 @matrix.command()
 def reset() -> None:
     """Go back to the matrix that comes with the program."""
-    (_settings().data_folder / FILE_NAME).unlink(missing_ok=True)
+    settings = _settings()
+    (settings.data_folder / FILE_NAME).unlink(missing_ok=True)
+    _trace_matrix(settings, f"version {packaged().version}")
     click.echo("the packaged matrix is in force at the next start of the server")

@@ -13,13 +13,18 @@ from typing import Any
 
 import click
 
+from dmp_fhir.app import open_database
+from dmp_fhir.audit.administration import trace_command
+from dmp_fhir.audit.events import Observer
 from dmp_fhir.cli.packages import BadPackage, load_package
+from dmp_fhir.instants import system_clock
 from dmp_fhir.outcome import Issue, Refused
 from dmp_fhir.profiles import active
 from dmp_fhir.profiles.checks import check, profiles_for
 from dmp_fhir.profiles.rules import LEVELS, ProfileError
 from dmp_fhir.profiles.validator import Validator
 from dmp_fhir.settings import Settings
+from dmp_fhir.store import schema
 from dmp_fhir.wire.json import parse_json
 from dmp_fhir.wire.positions import Position, locator
 from dmp_fhir.wire.xml import parse_xml
@@ -167,7 +172,8 @@ def load(package: Path, open_value_sets: bool) -> None:
 
     Nothing is kept of a package that does not compile with the rest. Restart the server afterwards.
     """
-    folder = active.loaded_folder(Settings.from_environment().data_folder)
+    settings = Settings.from_environment()
+    folder = active.loaded_folder(settings.data_folder)
     try:
         loaded = load_package(package, folder, open_value_sets=open_value_sets)
     except (BadPackage, ProfileError) as bad:
@@ -176,4 +182,7 @@ def load(package: Path, open_value_sets: bool) -> None:
         click.echo(f"left out (no constraint on a type of R4): {url}", err=True)
     for url in loaded.opened:
         click.echo(f"unchecked value set: {url}", err=True)
+    if schema.is_current(settings.database):
+        database, observer = open_database(settings), Observer(address=settings.base_url)
+        trace_command(database, "profiles-load", system_clock(), observer=observer, reason=loaded.name)
     click.echo(f"{loaded.name}: {loaded.count} definitions loaded")

@@ -32,7 +32,7 @@ CAPABILITIES = (
     "validate",
     "directory",
 )
-_TOP = {"base_url", "title", "tokens", "personas", "patients", "skip", "timeout", "headers"}
+_TOP = {"base_url", "title", "tokens", "personas", "patients", "skip", "timeout", "headers", "feeding"}
 _PERSONA = {"login", "identifier", "family", "given", "structure", "structure_name", "token", "options", "fresh"}
 _PATIENT = {"system", "value"}
 _TOKENS = {
@@ -70,7 +70,7 @@ class Persona:
 
 @dataclass(frozen=True)
 class Config:
-    """One platform under test."""
+    """One platform under test. `feeding` is how scenarios publish when the way does not matter to them."""
 
     base_url: str
     title: str
@@ -79,6 +79,7 @@ class Config:
     skip: frozenset[str] = frozenset()
     timeout_s: float = 30.0
     headers: Mapping[str, str] = field(default_factory=dict)
+    feeding: str = "iti-65"
 
     def variables(self) -> dict[str, Any]:
         """What placeholders may say of the platform."""
@@ -109,6 +110,9 @@ def read_config(path: Path, base_url: str | None = None) -> Config:
     skip = frozenset(tree.get("skip") or ())
     if unknown := skip - set(CAPABILITIES):
         raise BadConfig(f"{path}: skip: {', '.join(sorted(unknown))}: the capabilities are {', '.join(CAPABILITIES)}")
+    feeding = str(tree.get("feeding") or "iti-65")
+    if feeding not in ("iti-65", "iti-105"):
+        raise BadConfig(f"{path}: feeding is iti-65 or iti-105")
     personas = {
         name: _persona(name, each or {}, tree.get("tokens")) for name, each in (tree.get("personas") or {}).items()
     }
@@ -124,6 +128,7 @@ def read_config(path: Path, base_url: str | None = None) -> Config:
         skip,
         float(tree.get("timeout") or 30),
         {str(name): str(value) for name, value in (tree.get("headers") or {}).items()},
+        feeding,
     )
 
 

@@ -15,7 +15,7 @@ from urllib.parse import quote, urlsplit
 
 import requests
 
-from dmp_fhir.conformance.checks import Answers, judge
+from dmp_fhir.conformance.checks import Answers, Finding, judge
 from dmp_fhir.conformance.client import FHIR_JSON, FHIR_XML, Exchange, send
 from dmp_fhir.conformance.config import Config
 from dmp_fhir.conformance.paths import evaluate, text_of
@@ -325,7 +325,10 @@ class _Performer:
             found = evaluate(self.scope.fill(where), answer.tree or {})
             value = found[0] if found else None
         if value in (None, ""):
-            return  # whoever uses it is told that it means nothing
+            self.steps[-1].findings.append(
+                Finding(False, f"La réponse ne donne pas {where}", f"The answer does not give {where}")
+            )
+            return
         self.scope.put(name, value)
 
     def _judge(self, step: Step) -> None:
@@ -344,14 +347,15 @@ class _Performer:
         author = str(self.scope.fill(said.get("author", persona)))
         scope = self._for(author, str(self.scope.fill(said.get("patient", "main")))).local(**{"@": name})
         self.scope.names.add(name)
-        simple = said.get("by") == "iti-105"
+        simple = self.scope.fill(said.get("by", self.config.feeding)) == "iti-105"
         kind = str(said.get("template", "simple" if simple else "lot"))
         tree = scope.fill({"$template": kind})
         document = tree if simple else tree["entry"][1]["resource"]
         for path, value in scope.fill(said.get("change", {})).items():
             change(document, path, value)
         for path, value in scope.fill(said.get("change_lot", {})).items():
-            change(tree, path, value)
+            if not simple:  # what concerns the lot has no place in a simplified publish
+                change(tree, path, value)
         media = _MEDIA[self.form]
         url = self.config.base_url + ("/DocumentReference" if simple else "")
         answer = self.exchange("POST", url, {"Accept": media, "Content-Type": media}, self._written(tree), persona)

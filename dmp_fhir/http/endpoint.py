@@ -10,21 +10,22 @@ import re
 import uuid
 from dataclasses import replace
 
-from werkzeug.exceptions import RequestEntityTooLarge
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 from werkzeug.wrappers import Request as HttpRequest
 
-from dmp_fhir.audit.acts import Act
 from dmp_fhir.http.observing import ASKED, REQUEST_ID
-from dmp_fhir.http.rendering import Rendered, render
+from dmp_fhir.http.rendering import Rendered, prefers_english, render
 from dmp_fhir.identity.context import AccessContext
+from dmp_fhir.interactions import access_history
 from dmp_fhir.interactions.addresses import address_of
 from dmp_fhir.interactions.capabilities import capability_statement
 from dmp_fhir.interactions.dispatch import handle, refusal_response
-from dmp_fhir.interactions.gate import trace_refusal
+from dmp_fhir.interactions.gate import stranger, trace_fault, trace_refusal
 from dmp_fhir.interactions.messages import Request, Response
 from dmp_fhir.interactions.routes import PAYLOADS, act_of, check_route
 from dmp_fhir.interactions.services import Exchange, Services
 from dmp_fhir.outcome import Refused, not_found, refuse
+from dmp_fhir.store.database import StoreUnavailable
 from dmp_fhir.wire.json import parse_json
 from dmp_fhir.wire.limits import Limits
 from dmp_fhir.wire.negotiation import Format, body_format, check_encoding, preferences, response_format
@@ -89,7 +90,9 @@ def answer_format(request: HttpRequest) -> Format:
 
 
 def _require_format(request: HttpRequest, asked: Request) -> None:
-    """406 when the answer can't be given as asked; documents answer in their own type (ITI-68)."""
+    """406 when the answer can't be given as asked; documents answer in their own type (ITI-68), a history as text."""
+    if asked.operation == access_history.OPERATION and access_history.form_of(asked):
+        return
     if asked.id is None or asked.resource_type not in PAYLOADS:
         response_format(request.args.get("_format"), request.headers.get("Accept"))
 
@@ -134,7 +137,13 @@ def _handle(request: HttpRequest, services: Services, path: str) -> Response:
     except Refused as refused:
         trace_refusal(exchange, *act_of(asked), refused.refusal)
         raise
-    return handle(exchange)
+    try:
+        return handle(exchange)
+    except (StoreUnavailable, HTTPException):
+        raise
+    except Exception:
+        trace_fault(exchange, *act_of(exchange.request))
+        raise
 
 
 def _further_requests(asked: Request) -> int:
@@ -154,15 +163,7 @@ def _identify(request: HttpRequest, services: Services, asked: Request) -> Acces
         certificate = peers.certificate(request.environ)
         context = services.verifier.verify(authorization, certificate, headers.get(SITUATION))
     except Refused as refused:
-        interaction, action = act_of(asked)
-        act = Act(
-            interaction,
-            action,
-            outcome="4" if refused.refusal.status < 500 else "8",
-            reason=refused.refusal.reason or refused.refusal.issues[0].code,
-            request_id=request_id(request),
-            status=refused.refusal.status,
-        )
+        act = stranger(asked, *act_of(asked), refused.refusal, request_id(request))
         now_ms = services.clock()
         if (retry_s := services.failures.keep(act, peers.origin(request.environ) or "", now_ms)) is not None:
             refuse(
@@ -202,6 +203,8 @@ def _address(request: HttpRequest, path: str) -> Request:
     address = address_of(path)
     if address is None:
         not_found()
+    if address.operation:
+        asked = replace(asked, english=prefers_english(headers.get("Accept-Language", "")))
     return replace(asked, parameters=_pairs(request.query_string), **address._asdict())
 
 

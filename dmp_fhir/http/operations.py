@@ -18,6 +18,7 @@ from dmp_fhir.interactions.services import Services
 from dmp_fhir.settings import Settings
 from dmp_fhir.store.figures import is_ready
 from dmp_fhir.telemetry.metrics import CONTENT_TYPE, Metrics
+from dmp_fhir.telemetry.stopping import is_stopping
 
 # With any of these a proxy says that it asks for somebody else: the network it asks from is not theirs.
 _FORWARDED = ("HTTP_FORWARDED", "HTTP_X_FORWARDED_FOR", "HTTP_X_REAL_IP", "HTTP_VIA")
@@ -54,9 +55,12 @@ def _health(well: bool) -> Answer:
 
 
 def _ready(services: Services) -> bool:
-    """The database answers and is migrated, documents can be written, the keys are there."""
+    """Nobody told the server to stop, the database answers and is migrated, documents can be written, the keys are
+    there."""
     keys = services.settings.key_folder
-    return is_ready(services.database, services.payloads) and (keys / "page-links.key").exists()
+    if is_stopping() or not (keys / "page-links.key").exists():
+        return False
+    return is_ready(services.database, services.payloads)
 
 
 def _metrics(environ: WSGIEnvironment, settings: Settings, metrics: Metrics) -> Answer | None:

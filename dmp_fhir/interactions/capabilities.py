@@ -19,7 +19,7 @@ from dmp_fhir.canonicals import (
 )
 from dmp_fhir.interactions import explain_access
 from dmp_fhir.interactions.messages import Request
-from dmp_fhir.interactions.operations import EXPLAIN_ACCESS, PROOFS, VALIDATE
+from dmp_fhir.interactions.operations import ACCESS_HISTORY, EXPLAIN_ACCESS, PROOFS, VALIDATE
 from dmp_fhir.interactions.routes import SEARCHABLE, TYPES, methods_of
 from dmp_fhir.profiles.checks import PROFILE_OF_TYPE
 from dmp_fhir.registry.search.parameters import INCLUDES, REVINCLUDES, declared
@@ -64,7 +64,7 @@ def capability_statement(settings: Settings) -> Tree:
 def _statement(base_url: str) -> Tree:
     return {
         "resourceType": "CapabilityStatement",
-        "contained": [EXPLAIN_ACCESS, *PROOFS],
+        "contained": [EXPLAIN_ACCESS, ACCESS_HISTORY, *PROOFS],
         "url": f"{PROJECT}/CapabilityStatement/dmp-fhir",
         "version": __version__,
         "name": "DmpFhir",
@@ -138,6 +138,11 @@ def _resource(resource_type: str) -> Tree:
         resource["operation"].append(
             {"name": EXPLAIN_ACCESS["code"], "definition": f"#{EXPLAIN_ACCESS['id']}"}
             | {"documentation": EXPLAIN_ACCESS["description"]}
+        )
+    if resource_type == "Patient":
+        resource["operation"].append(
+            {"name": ACCESS_HISTORY["code"], "definition": f"#{ACCESS_HISTORY['id']}"}
+            | {"documentation": ACCESS_HISTORY["description"]}
         )
     if resource_type == "AuditEvent":
         resource["operation"] += [

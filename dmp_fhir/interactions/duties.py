@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 from dmp_fhir.audit import log
 from dmp_fhir.audit.acts import Act
+from dmp_fhir.audit.events import THIS_SERVER, Observer
 from dmp_fhir.identity.context import AccessContext
 from dmp_fhir.notify.messages import (
     EMERGENCY,
@@ -54,10 +55,11 @@ def carry_out(
     now_ms: int,
     request_id: str,
     settings: PolicySettings,
+    observer: Observer = THIS_SERVER,
 ) -> None:
     """Fulfil the obligations of the decisions of one request about one record."""
     for decision in decisions:
-        duty = _Duty(tx, decision, standing, context, now_ms)
+        duty = _Duty(tx, decision, standing, context, now_ms, observer)
         if decision.relation in EMERGENCIES:
             duty.emergency(settings.emergency_hours * _HOUR_MS)
         elif NOTIFY_PATIENT in decision.obligations:
@@ -75,9 +77,16 @@ def _first_access(context: AccessContext) -> str:
 
 class _Duty:
     def __init__(
-        self, tx: Transaction, decision: Decision, standing: Standing, context: AccessContext, now_ms: int
+        self,
+        tx: Transaction,
+        decision: Decision,
+        standing: Standing,
+        context: AccessContext,
+        now_ms: int,
+        observer: Observer,
     ) -> None:
         self.tx, self.decision, self.standing, self.context, self.now = tx, decision, standing, context, now_ms
+        self.observer = observer
 
     def emergency(self, length_ms: int) -> None:
         """Open the grant of this session; its opening is told once (the trace has each read)."""
@@ -111,7 +120,7 @@ class _Duty:
             )
             for each in renewed
         ]
-        log.append_many(self.tx, acts, context, self.now)
+        log.append_many(self.tx, acts, context, self.now, observer=self.observer)
 
     def tell_patient(self, kind: str, topic: str) -> None:
         recipients = patient_and_representatives(self.standing, self.now, discreet=self.decision.discreet)

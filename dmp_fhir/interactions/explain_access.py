@@ -18,7 +18,7 @@ from dmp_fhir.identity.identifiers import professional_id
 from dmp_fhir.identity.issuers import TrustedIssuer
 from dmp_fhir.identity.sandbox import AUDIENCE, ISSUER, claims_of, personas
 from dmp_fhir.instants import instant_text
-from dmp_fhir.interactions.gate import Gate
+from dmp_fhir.interactions.gate import Gate, raw_request
 from dmp_fhir.interactions.messages import Request, Response
 from dmp_fhir.outcome import TRANSLATION, not_found, refuse
 from dmp_fhir.policy import explain
@@ -70,7 +70,7 @@ def explain_access(gate: Gate) -> Response:
         "E",
         record_id,
         decision=decision,
-        query=request.query or None,
+        query=raw_request(request),
         entities=((request.resource_type or "", request.id or "", None),),
     )
     matrix = Matrix(gate.settings.matrix, facts.type_code) if facts else None

@@ -13,10 +13,10 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from dmp_fhir.audit import log
-from dmp_fhir.audit.acts import Act
+from dmp_fhir.audit.acts import DECISION, MINOR_FAILURE, SERIOUS_FAILURE, Act, Entity
 from dmp_fhir.audit.alerts import raise_with_trace
 from dmp_fhir.interactions.duties import carry_out, is_done, is_owed
-from dmp_fhir.interactions.messages import Response
+from dmp_fhir.interactions.messages import Request, Response
 from dmp_fhir.interactions.services import Exchange
 from dmp_fhir.outcome import Refusal, not_found
 from dmp_fhir.policy.actions import Action
@@ -31,8 +31,9 @@ from dmp_fhir.policy.predicate import (
     list_predicate,
 )
 from dmp_fhir.policy.refusals import PolicyInTrouble, refuse_record
-from dmp_fhir.policy.relation import EMERGENCY_PURPOSES, PROFESSIONALS
+from dmp_fhir.policy.relation import EMERGENCIES, EMERGENCY_PURPOSES, PROFESSIONALS, Relation
 from dmp_fhir.policy.standing import NO_RECORD, NOT_LINKED, Standing, load_grants, load_standing
+from dmp_fhir.registry.consents import consents_behind
 from dmp_fhir.registry.versions import Found
 from dmp_fhir.store.clock import RecordClock, lock_record
 from dmp_fhir.store.database import Reader, StoreUnavailable, Transaction, TransactionConflict, UniqueViolation
@@ -42,7 +43,12 @@ T = TypeVar("T")
 # Longer than the database may take to give a lock up.
 LONGEST_DECISION_S = 10.0
 _OF_THE_STORE = (StoreUnavailable, TransactionConflict, UniqueViolation)
-Entity = tuple[str, str, int | None]
+# The choices of the patient that a disclosure rests on, by relation.
+_CHOICES = {
+    Relation.BREAK_GLASS: ("URGENCE_BTG", "URGENCE_MASQUES"),
+    Relation.CENTRE_15: ("URGENCE_SAMU", "URGENCE_MASQUES"),
+    Relation.TREATING_PHYSICIAN: ("MEDECIN_TRAITANT",),
+}
 
 
 def _certain(ask: Callable[[], T], kind: type[T]) -> T:
@@ -188,8 +194,14 @@ class Gate:
         decision: Decision | None = None,
         query: bytes | None = None,
         entities: tuple[Entity, ...] = (),
+        about: Entity | None = None,
+        cleaned: str | None = None,
+        masked: bool = False,
+        done: tuple[Action, ...] = (),
     ) -> None:
-        """Note an act to be traced, and what is owed with its decision (duties.py)."""
+        """Note an act to be traced, and what is owed with its decision (duties.py). `masked`: what is read is hidden
+        from other professionals. `done`: what was written, when the decision alone does not say it. See audit.acts.Act
+        for the rest."""
         if decision is not None and record_id and is_owed(decision):
             self.owed.setdefault(record_id, []).append(decision)
         named = (*entities, *((each.resource_type, each.id, each.version) for each in found))
@@ -206,7 +218,30 @@ class Gate:
                 request_id=self.exchange.request_id,
                 matrix=self.settings.matrix.version if decision else None,
                 secret=decision is not None and AUDIT_SECRET in decision.obligations,
+                about=about,
+                cleaned=cleaned,
+                done=_written(action, done, decision),
             )
+        )
+        if decision is not None and record_id and decision.relation in _CHOICES:
+            emergency = decision.relation in EMERGENCIES
+            if emergency or (masked and decision.relation is Relation.TREATING_PHYSICIAN):
+                self.acts.append(self._disclosure(record_id, decision))
+
+    def _disclosure(self, record_id: str, decision: Decision) -> Act:
+        """The decision to disclose, with the choices of the patient behind it (BALP AuthZconsent): traced for
+        emergencies, and for what the treating physician alone may read."""
+        kinds = _CHOICES[decision.relation] if decision.relation else ()
+        behind = consents_behind(self.reader, record_id, kinds, self.context.actor_id)
+        return Act(
+            interaction="AuthZ-Consent",
+            action="E",
+            kind=DECISION,
+            record_id=record_id,
+            entities=tuple(("Consent", consent_id, version) for consent_id, version in behind),
+            rules=decision.rules,
+            matrix=self.settings.matrix.version,
+            secret=AUDIT_SECRET in decision.obligations,
         )
 
     def forget_what_is_done(self) -> None:
@@ -218,14 +253,15 @@ class Gate:
 
     def trace_rows(self) -> list[dict[str, Any]]:
         """The trace of what was done, for acts that owe nothing."""
-        return log.rows_of(self.acts, self.context, self.now)
+        return log.rows_of(self.acts, self.context, self.now, observer=self.exchange.services.observer)
 
     def leave_traces(self, tx: Transaction) -> None:
         """Write what must happen together with the acts, and the trace at the end of the transaction."""
-        log.append_many(tx, self.acts, self.context, self.now)
+        observer, request_id = self.exchange.services.observer, self.exchange.request_id
+        log.append_many(tx, self.acts, self.context, self.now, observer=observer)
         for record_id, decisions in self.owed.items():
             standing = self.standing(record_id)
-            carry_out(tx, decisions, standing, self.context, self.now, self.exchange.request_id, self.settings)
+            carry_out(tx, decisions, standing, self.context, self.now, request_id, self.settings, observer)
 
 
 class Writing(Gate):
@@ -260,6 +296,13 @@ class Writing(Gate):
         self._standings.pop(record_id, None)
 
 
+def _written(action: str, done: tuple[Action, ...], decision: Decision | None) -> tuple[str, ...]:
+    if action not in ("C", "U", "D"):
+        return ()
+    named = done or ((decision.action,) if decision is not None and decision.action else ())
+    return tuple(each.value for each in named)
+
+
 def reading(exchange: Exchange, work: Callable[[Gate], Response]) -> Response:
     """Read in one snapshot, then make the trace durable, then answer."""
     database = exchange.services.database
@@ -288,22 +331,20 @@ def writing(exchange: Exchange, work: Callable[[Writing], T]) -> T:
 
 def trace_refusal(exchange: Exchange, interaction: str, action: str, refusal: Refusal) -> None:
     """A refused act leaves a trace too (AR-96, TF-162), in a transaction of its own since the act's was rolled back."""
-    request = exchange.request
     act = Act(
         interaction=interaction,
         action=action,
-        outcome="4",
+        outcome=MINOR_FAILURE,
         record_id=exchange.trail.record_id or DIRECTORY,
-        entities=((request.resource_type, request.id, None),) if request.resource_type and request.id else (),
-        query=request.query or None,
         rules=refusal.rules,
         reason=refusal.reason or refusal.issues[0].code,
         request_id=exchange.request_id,
         status=refusal.status,
         matrix=exchange.services.policy.matrix.version if refusal.rules else None,
     )
+    act = _asking(act, exchange.request)
     if refusal.alert is None:
-        exchange.services.traces.keep(log.rows_of([act], exchange.context, exchange.now))
+        _keep(exchange, act)
         return
     services, now = exchange.services, exchange.now
     try:
@@ -311,3 +352,53 @@ def trace_refusal(exchange: Exchange, interaction: str, action: str, refusal: Re
     except StoreUnavailable:
         services.ceiling.alert_failed(exchange.context, refusal.alert, now)
         raise
+
+
+def trace_fault(exchange: Exchange, interaction: str, action: str) -> None:
+    """A fault of ours in the middle of a request: nothing was done, and that is told (outcome 8, D31)."""
+    act = Act(
+        interaction=interaction,
+        action=action,
+        outcome=SERIOUS_FAILURE,
+        record_id=exchange.trail.record_id or DIRECTORY,
+        reason="ERREUR_INTERNE",
+        request_id=exchange.request_id,
+    )
+    _keep(exchange, _asking(act, exchange.request))
+
+
+def stranger(request: Request, interaction: str, action: str, refusal: Refusal, request_id: str) -> Act:
+    """A request without a valid token: what was asked, and what was wrong with the token (TF-162)."""
+    act = Act(
+        interaction=interaction,
+        action=action,
+        outcome=MINOR_FAILURE if refusal.status < 500 else SERIOUS_FAILURE,
+        reason=refusal.reason or refusal.issues[0].code,
+        rules=refusal.rules,
+        request_id=request_id,
+        status=refusal.status,
+    )
+    return _asking(act, request)
+
+
+def _asking(act: Act, request: Request) -> Act:
+    """With what was asked for."""
+    kind, asked = request.resource_type, (request.id or "")
+    if kind and (asked or (act.action == "E" and kind not in ("DocumentReference", "List"))):
+        act = replace(act, entities=((kind, asked, None),))
+    if request.query or (act.action == "E" and kind):
+        act = replace(act, query=raw_request(request))
+    elif not act.entities:
+        act = replace(act, cleaned=f"{act.interaction} {kind or ''}".strip())
+    return act
+
+
+def raw_request(request: Request) -> bytes:
+    """A search or an operation as it was sent: type, operation and raw query (BALP, entity.query)."""
+    path = "/".join(each for each in (request.resource_type, request.id, request.operation) if each)
+    return path.encode() + b"?" + request.query
+
+
+def _keep(exchange: Exchange, act: Act) -> None:
+    services = exchange.services
+    services.traces.keep(log.rows_of([act], exchange.context, exchange.now, observer=services.observer))

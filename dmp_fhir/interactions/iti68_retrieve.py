@@ -33,8 +33,9 @@ def retrieve(gate: Gate) -> Response:
     if request.version not in (None, "1"):
         not_found()
     found = Found(resource_type, payload_id, 1, payload.created, b"")
-    entities = (("DocumentReference", payload.document_id, payload.document_version),)
-    gate.did("vread" if request.version else "read", "R", record_id, found, decision=decision, entities=entities)
+    about = ("DocumentReference", payload.document_id, payload.document_version)
+    interaction = "vread" if request.version else "read"
+    gate.did(interaction, "R", record_id, found, decision=decision, about=about, masked=bool(payload.masked))
     require_unmodified(request, found)
     if is_unchanged(request, found):
         return Response(304, etag=etag(1), last_modified=payload.created)

@@ -16,7 +16,8 @@ class Request:
     """One act asked for: a request, or one entry of a batch or transaction.
 
     `tree` is the parsed resource, when the body is one; `body` and `content_type` are for patches. `parameters` are
-    search parameters in the order sent. Conditions are header values as received, None when absent.
+    search parameters in the order sent. Conditions are header values as received, None when absent. `english`: texts of
+    an operation are wanted in English.
     """
 
     method: str
@@ -37,6 +38,7 @@ class Request:
     prefer_return: str | None = None
     lenient: bool | None = None
     query: bytes = b""
+    english: bool = False
 
 
 @dataclass(slots=True)

@@ -117,6 +117,63 @@ EXPLAIN_ACCESS: Tree = {
     ],
 }
 
+_COLUMN = (
+    ("date", "instant", "Instant de l'acte", "When"),
+    (
+        "actorType",
+        "code",
+        "professional, facility, patient, representative, helper, support, third-party, unknown",
+        "Kind",
+    ),
+    ("actorName", "string", "Nom de l'auteur", "Who"),
+    ("actorProfession", "string", "Profession et spécialité", "Profession and specialty"),
+    ("structureName", "string", "Structure", "Organisation"),
+    ("accessMode", "code", "normal, bris_de_glace, centre_15, secret", "Mode of access"),
+    ("action", "string", "Ce qui a été fait", "What was done"),
+    ("documentTitle", "string", "Titre du document, si le lecteur peut le voir", "Title, if the reader may see it"),
+    ("outcome", "code", "done, refused, error", "Outcome"),
+    ("reason", "string", "Motif d'un accès d'urgence, ou d'un refus", "Motive of an emergency, or reason of a refusal"),
+    ("eventId", "string", "Identifiant de la trace (AuditEvent)", "Id of the AuditEvent"),
+    ("sentence", "string", "La phrase à lire", "The sentence to read"),
+)
+ACCESS_HISTORY: Tree = {
+    "resourceType": "OperationDefinition",
+    "id": "access-history",
+    "url": f"{PROJECT}/OperationDefinition/access-history",
+    "version": __version__,
+    "name": "AccessHistory",
+    "title": "Historique des accès / History of accesses",
+    "status": "active",
+    "kind": "operation",
+    "affectsState": False,
+    "code": "access-history",
+    "description": "Qui a consulté, alimenté ou modifié le dossier, quand et pourquoi, en phrases, du plus récent au"
+    " plus ancien : tout pour le patient, son représentant et le médecin traitant, ses propres actes pour un autre"
+    " professionnel. Aussi en text/csv et text/plain. — Who looked into the record, fed or changed it, when and why, in"
+    " sentences, newest first; also as text/csv and text/plain.",
+    "resource": ["Patient"],
+    "system": False,
+    "type": True,
+    "instance": True,
+    "parameter": [
+        _given("start", "date", "Premier jour ou instant", "First day or instant"),
+        _given("end", "date", "Dernier jour ou instant", "Last day or instant"),
+        _given("actor-type", "code", "Genres d'acteurs, séparés par des virgules", "Kinds of actors, with commas")
+        | {"max": "*"},
+        _given("_count", "integer", "Lignes par page, 200 au plus", "Lines per page, at most 200"),
+        _given("page", "string", "Suite, telle que donnée par next", "What follows, as given by next"),
+        _answered("total", "1", "Nombre de lignes", "Number of lines", kind="integer"),
+        _answered("next", "1", "Adresse de la page suivante", "Address of the next page", kind="uri"),
+        _answered(
+            "entry",
+            "*",
+            "Une ligne",
+            "A line",
+            *(_answered(name, "1", fr, en, kind=kind) for name, kind, fr, en in _COLUMN),
+        ),
+    ],
+}
+
 
 def _proof(code: str, title: str, description: str, *parameters: Tree, instance: bool = False) -> Tree:
     return {

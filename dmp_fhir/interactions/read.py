@@ -11,6 +11,7 @@ from typing import Any
 
 import orjson
 
+from dmp_fhir.canonicals import MASK_PROFESSIONALS
 from dmp_fhir.instants import instant_text
 from dmp_fhir.interactions.conditions import answer_found, etag
 from dmp_fhir.interactions.gate import Gate
@@ -38,9 +39,13 @@ _ACTIONS = {
 _VERSION = re.compile(r"[1-9][0-9]{0,8}", re.ASCII)
 
 
+def _masked(found: Found) -> bool:
+    return found.resource_type == "DocumentReference" and MASK_PROFESSIONALS.encode() in found.body
+
+
 def read(gate: Gate) -> Response:
     found, record_id, decision = visible(gate)
-    gate.did("read", "R", record_id, found, decision=decision)
+    gate.did("read", "R", record_id, found, decision=decision, masked=_masked(found))
     return answer_found(gate.exchange.request, found)
 
 
@@ -55,7 +60,7 @@ def vread(gate: Gate) -> Response:
     if found.method == "DELETE":
         gone(found)
     (found,) = _shown(gate, record_id, found)
-    gate.did("vread", "R", record_id, found, decision=decision)
+    gate.did("vread", "R", record_id, found, decision=decision, masked=_masked(latest))
     return answer_found(request, found)
 
 
@@ -66,7 +71,7 @@ def history(gate: Gate) -> Response:
     if latest.resource_type != "AuditEvent":
         versions = versions_of(gate.reader, record_id, latest.resource_type, latest.id)
     versions = _shown(gate, record_id, *versions)
-    gate.did("history-instance", "R", record_id, latest, decision=decision)
+    gate.did("history-instance", "R", record_id, latest, decision=decision, masked=_masked(latest))
     base_url = gate.exchange.base_url
     head = {
         "resourceType": "Bundle",

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import NoReturn
 
-from dmp_fhir.interactions import explain_access, iti68_retrieve, td33_update, trace_proofs, update, validate
+from dmp_fhir.interactions import (
+    access_history,
+    explain_access,
+    iti68_retrieve,
+    td33_update,
+    trace_proofs,
+    update,
+    validate,
+)
 from dmp_fhir.interactions.conformance import require_sound
 from dmp_fhir.interactions.create import CREATABLE, create
 from dmp_fhir.interactions.gate import Gate, Writing
@@ -33,7 +41,9 @@ PAYLOADS = frozenset({"Binary", "Bundle"})
 TYPES = SEARCHABLE | PAYLOADS
 UPDATABLE = update.UPDATABLE
 DELETABLE = update.DELETABLE
-OPERATIONS = frozenset({explain_access.OPERATION, validate.OPERATION}) | trace_proofs.OPERATIONS
+OPERATIONS = (
+    frozenset({access_history.OPERATION, explain_access.OPERATION, validate.OPERATION}) | trace_proofs.OPERATIONS
+)
 
 # The name of each act in the trace (http://hl7.org/fhir/restful-interaction) and its AuditEvent.action.
 ACTS = {
@@ -66,6 +76,8 @@ def methods_of(request: Request) -> tuple[str, ...]:
         return ("POST",) if kind in SEARCHABLE else ()
     if request.operation == validate.OPERATION:
         return ("POST",) if request.id is None else ("GET", "POST")
+    if request.operation == access_history.OPERATION:
+        return ("GET",) if kind == "Patient" else ()
     if request.operation in trace_proofs.OPERATIONS:
         return ("GET",) if trace_proofs.is_offered(request) else ()
     if request.id is None:
@@ -92,7 +104,8 @@ def check_route(request: Request) -> None:
         not_found()
     if request.operation not in (None, "_search", "_history", *OPERATIONS):
         not_found()
-    if request.operation in (explain_access.OPERATION, *trace_proofs.OPERATIONS) and not methods_of(request):
+    offered_somewhere = (access_history.OPERATION, explain_access.OPERATION, *trace_proofs.OPERATIONS)
+    if request.operation in offered_somewhere and not methods_of(request):
         not_found()
     method = "GET" if request.method == "HEAD" else request.method
     if method not in methods_of(request):
@@ -138,6 +151,8 @@ def route_read(gate: Gate) -> Response:
     check_route(request)
     if request.operation == validate.OPERATION:
         return validate.validate(gate)
+    if request.operation == access_history.OPERATION:
+        return access_history.access_history(gate)
     if request.operation in trace_proofs.OPERATIONS:
         return trace_proofs.prove(gate)
     if request.operation == "_search" or request.id is None:

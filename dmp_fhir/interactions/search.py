@@ -14,7 +14,7 @@ import orjson
 from dmp_fhir.canonicals import INS_SYSTEMS
 from dmp_fhir.identity.context import AccessContext
 from dmp_fhir.identity.identifiers import parse_ins, parse_person_id
-from dmp_fhir.interactions.gate import Gate
+from dmp_fhir.interactions.gate import Gate, raw_request
 from dmp_fhir.interactions.messages import Response
 from dmp_fhir.interactions.td02_record_status import access_remark, refuse_traits
 from dmp_fhir.outcome import in_english, operation_outcome, refuse
@@ -67,8 +67,10 @@ def search(gate: Gate) -> Response:
         "E",
         record_id,
         decision=decision,
-        query=request.query or None,
+        query=raw_request(request),
         entities=_named_in_trace(query),
+        cleaned=self_link("", query).removeprefix("/"),
+        masked=any(b"MASQUE_PS" in found.body for found in page.matches),
     )
     if not remarks:
         return Response(200, json=_bundle(gate, query, page))

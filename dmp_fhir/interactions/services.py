@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
+from dmp_fhir.audit.events import Observer
 from dmp_fhir.audit.failures import FailedAuthentications
 from dmp_fhir.audit.keeping import TraceKeeper
 from dmp_fhir.identity.context import AccessContext
@@ -39,11 +40,13 @@ class Services:
     ceiling: Ceilings = field(init=False)
     rates: RequestRates = field(init=False)
     failures: FailedAuthentications = field(init=False)
+    observer: Observer = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "ceiling", Ceilings(self.settings))
         object.__setattr__(self, "rates", RequestRates(self.settings))
         object.__setattr__(self, "traces", TraceKeeper(self.database))
+        object.__setattr__(self, "observer", Observer(address=self.settings.base_url))
         failures = FailedAuthentications(self.database, self.traces, self.rates)
         object.__setattr__(self, "failures", failures)
 

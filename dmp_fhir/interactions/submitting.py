@@ -246,7 +246,7 @@ def _deposit(
     for old in replaced:
         superseded = old.tree(gate.reader) | {"status": "superseded"}
         receipt.replaced[old.id] = amend_document(gate.tx, old, superseded, instant, replaced_by=document_id)
-        gate.did("patch", "U", record_id, receipt.replaced[old.id], decision=decision)
+        gate.did("patch", "U", record_id, receipt.replaced[old.id], decision=decision, done=(Action.DOC_REPLACE,))
     gate.did("create", "C", record_id, found, decision=decision)
     receipt.documents.append(Deposited(found, (payload_type, payload_id), True, remarks))
 

@@ -56,7 +56,7 @@ def patch(gate: Writing, request: Request) -> Response:
     if after["status"] != "entered-in-error":  # which no guide has among its statuses (D3)
         require_no_worse(gate, before, after)
     found = amend_document(gate.tx, document, after, gate.instant(document.record_id))
-    gate.did("patch", "U", document.record_id, found, decision=merged(decisions))
+    gate.did("patch", "U", document.record_id, found, decision=merged(decisions), done=tuple(actions))
     return answer_written(request, _shown(gate, document, found), 200)
 
 

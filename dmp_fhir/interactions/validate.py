@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, NoReturn
 
-from dmp_fhir.interactions.gate import Gate
+from dmp_fhir.interactions.gate import Gate, raw_request
 from dmp_fhir.interactions.messages import Request, Response
 from dmp_fhir.interactions.read import visible
 from dmp_fhir.interactions.update import DELETABLE
@@ -31,11 +31,11 @@ def validate(gate: Gate) -> Response:
     tree, mode, profiles = _asked(request)
     if request.id is not None:
         found, record_id, decision = visible(gate)
-        gate.did("operation", "E", record_id, found, decision=decision)
+        gate.did("operation", "E", record_id, found, decision=decision, query=raw_request(request))
         if tree is None:
             tree = parse_json(found.body)
     else:
-        gate.did("operation", "E", None, entities=())
+        gate.did("operation", "E", None, query=raw_request(request))
     if tree is None:
         _refuse("resource", "La ressource à valider est attendue.", "The resource to validate is missing.")
     if mode == "delete":

@@ -124,5 +124,16 @@ def profession_display(code: str) -> str | None:
     return code_list("TRE_G15").display(TRE_G15, code)
 
 
+@cache
+def _specialties() -> Mapping[str, str]:
+    file = files("dmp_fhir.profiles") / "guides" / "terminology" / "CodeSystem-TRE-R38-SpecialiteOrdinale.json"
+    return {each["code"]: each["display"] for each in orjson.loads(file.read_bytes())["concept"]}
+
+
+def specialty_display(code: str) -> str | None:
+    """The French name of a medical specialty (TRE_R38), without the level of the qualification."""
+    return _specialties().get(code, "").partition(" (")[0] or None
+
+
 def profession_is_active(code: str) -> bool:
     return code_list("TRE_G15").has(TRE_G15, code)

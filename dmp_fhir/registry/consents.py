@@ -154,3 +154,15 @@ def _follow_opening(
     opposite = "deny" if is_open else "permit"
     others = end_consents(tx, record_id, instant, "kind = 'OUVERTURE' AND decision = :decision", {"decision": opposite})
     return [changed, *ended, *others]
+
+
+def consents_behind(reader: Reader, record_id: str, kinds: tuple[str, ...], actor: str) -> list[tuple[str, int]]:
+    """The choices in force, of these kinds, that are about nobody or about this actor: (id, version)."""
+    names = {f"kind_{n}": kind for n, kind in enumerate(kinds)}
+    rows = reader.rows(
+        "SELECT id, version FROM consent WHERE record_id = :record_id AND status = 'active'"
+        f" AND kind IN ({', '.join(f':{name}' for name in names)}) AND (actor_id IS NULL OR actor_id = :actor)"
+        " ORDER BY id",
+        {"record_id": record_id, "actor": actor} | names,
+    )
+    return [(consent_id, int(version)) for consent_id, version in rows]

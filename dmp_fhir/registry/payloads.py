@@ -18,7 +18,7 @@ from dmp_fhir.store.sealing import SealBroken
 
 class Payload(NamedTuple):
     """`digest` is the SHA-256 of the file, by which it is kept. The file is `sealed`, unless it is older than the keys
-    of the registry."""
+    of the registry. `masked`: the document is hidden from professionals."""
 
     id: str
     resource_type: str
@@ -29,6 +29,7 @@ class Payload(NamedTuple):
     created: int
     document_version: int
     sealed: bool
+    masked: bool = False
 
 
 def insert_payload(
@@ -68,7 +69,8 @@ def visible_payload(
     """A payload, if its document may be seen: it has no rights of its own (engineering decision 5)."""
     again = predicate.again
     row = reader.row(
-        "SELECT p.id, p.resource_type, p.document_id, p.content_type, p.size, p.sha256, p.created, d.version, p.sealed"
+        "SELECT p.id, p.resource_type, p.document_id, p.content_type, p.size, p.sha256, p.created, d.version, p.sealed,"
+        " d.masked_professionals"
         + (f", {deciding_columns('d')}" if again else "")
         + " FROM payload p JOIN document d ON d.record_id = p.record_id AND d.id = p.document_id"
         " WHERE p.record_id = :record_id AND p.id = :payload_id AND p.resource_type = :resource_type"
@@ -76,8 +78,8 @@ def visible_payload(
         {"record_id": record_id, "payload_id": payload_id, "resource_type": resource_type} | dict(predicate.params),
     )
     if row and again:
-        again.check(reader, record_id, row[2], row[9:])
-    return Payload(*row[:9]) if row else None
+        again.check(reader, record_id, row[2], row[10:])
+    return Payload(*row[:10]) if row else None
 
 
 def payload_of(reader: Reader, record_id: str, document_id: str) -> Payload | None:

@@ -5,10 +5,10 @@ The current state of a resource is its highest version; its typed row (store/tab
 
 from __future__ import annotations
 
+import os
+import time
 from dataclasses import dataclass
 from typing import Any
-
-import uuid_utils
 
 from dmp_fhir.canonicals import INS_SYSTEMS
 from dmp_fhir.instants import instant_text
@@ -34,8 +34,13 @@ class Found:
 
 
 def new_id() -> str:
-    """A time-ordered random id (UUIDv7): order halves the cost of a publish, 74 random bits keep it unguessable."""
-    return str(uuid_utils.uuid7())
+    """A time-ordered random id (UUIDv7): order halves the cost of a publish, 74 random bits keep it unguessable.
+
+    Made here: libraries count within a millisecond, so that an id would lead to its neighbours (TF-154)."""
+    random = int.from_bytes(os.urandom(10))
+    number = time.time_ns() // 1_000_000 << 80 | 7 << 76 | (random >> 68) << 64 | 2 << 62 | random & (1 << 62) - 1
+    text = f"{number:032x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
 def home_of(reader: Reader, resource_type: str, resource_id: str) -> str | None:

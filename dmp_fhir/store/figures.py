@@ -12,6 +12,8 @@ from dmp_fhir.store.payloads import PayloadStore
 _COUNTS = {
     "records": "SELECT COUNT(*) FROM record WHERE status <> 'directory'",
     "documents": "SELECT COUNT(*) FROM document",
+    "audit_entries": "SELECT size FROM audit_tree",
+    "audit_unsealed": "SELECT t.size - COALESCE((SELECT MAX(h.size) FROM audit_head h), 0) FROM audit_tree t",
     "alerts_waiting": "SELECT COUNT(*) FROM security_alert WHERE reviewed IS NULL",
     "outbox_waiting": "SELECT COUNT(*) FROM notification WHERE sent IS NULL",
 }

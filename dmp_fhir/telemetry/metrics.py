@@ -92,6 +92,8 @@ HELP = {
     "up": "1 when the database answers",
     "records": "Records, closed ones included",
     "documents": "Documents, earlier versions of them and deleted ones included",
+    "audit_entries": "Entries of the trace",
+    "audit_unsealed": "Entries of the trace since the latest signed head",
     "alerts_waiting": "Security alerts that wait for the privacy officer",
     "outbox_waiting": "Messages that wait to be sent",
     "database_bytes": "Size of the database",

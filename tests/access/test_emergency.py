@@ -41,10 +41,13 @@ def test_one_grant_one_message_one_review_per_session(registry: Caller, office: 
     assert waiting.record_id == office.record(CLAIRE)
     # Every read is in the trace, though told once.
     traced = office.rows(
-        "SELECT COUNT(*) FROM audit_event WHERE record_id = :r AND purpose = 'bris_de_glace' AND outcome = '0'",
+        "SELECT COUNT(*) FROM audit_event WHERE record_id = :r AND purpose = :p AND outcome = '0' AND type = 'rest'",
         r=office.record(CLAIRE),
+        p="bris_de_glace",
     )
     assert traced == [(3,)]
+    # And each with the decision to disclose (BALP AuthZconsent).
+    assert office.rows("SELECT COUNT(*) FROM audit_event WHERE type = '110113'") == [(3,)]
 
 
 def test_another_session_needs_another_motive(registry: Caller, office: Office) -> None:

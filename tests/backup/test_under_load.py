@@ -33,8 +33,8 @@ CLIENTS = 16
 class Writers:
     """Clients that publish until they are told to stop; what was acknowledged, and when."""
 
-    def __init__(self, server: LiveServer) -> None:
-        self.server = server
+    def __init__(self, server: LiveServer, prefix: str) -> None:
+        self.server, self.prefix = server, prefix
         self.headers = server.headers("dr-moreau")
         self.acknowledged: list[tuple[float, str, bytes]] = []
         self.refused: list[str] = []
@@ -44,14 +44,17 @@ class Writers:
     def work(self) -> None:
         with requests.Session() as session:
             while not self.stop.wait(0.05):
-                name = f"load {next(self.numbers)}"
+                name = f"{self.prefix} {next(self.numbers)}"
                 content = os.urandom(3000)
-                answer = session.post(
-                    f"{self.server.base_url}/DocumentReference",
-                    json=simple(name, content=content),
-                    headers=self.headers | {"Content-Type": "application/fhir+json"},
-                    timeout=30,
-                )
+                try:
+                    answer = session.post(
+                        f"{self.server.base_url}/DocumentReference",
+                        json=simple(name, content=content),
+                        headers=self.headers | {"Content-Type": "application/fhir+json"},
+                        timeout=30,
+                    )
+                except requests.ConnectionError:
+                    continue  # the server stops, which some tests want
                 if answer.status_code == 201:
                     address = answer.headers["Location"].partition("/_history/")[0].rpartition("/")[2]
                     self.acknowledged.append((time.monotonic(), address, content))
@@ -60,8 +63,8 @@ class Writers:
 
 
 @contextmanager
-def writing(server: LiveServer) -> Iterator[Writers]:
-    writers = Writers(server)
+def writing(server: LiveServer, prefix: str = "load") -> Iterator[Writers]:
+    writers = Writers(server, prefix)
     threads = [threading.Thread(target=writers.work) for _ in range(CLIENTS)]
     for thread in threads:
         thread.start()
@@ -84,7 +87,7 @@ def back_up_under_load(
     try:
         for number in range(backups):
             file = folder / f"backup-{number}"
-            with writing(server) as writers:
+            with writing(server, f"load {number}") as writers:
                 while len(writers.acknowledged) < 20 and not writers.refused:
                     time.sleep(0.02)
                 started = time.monotonic()

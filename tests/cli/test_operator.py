@@ -75,7 +75,10 @@ def test_review(command: Any, database_url: str) -> None:
     assert command("review", "g1", "--finding", "Encore.").exit_code == 1
     assert "0 to review" in command("review").output
     assert rows(database_url, "SELECT finding FROM emergency_grant") == [("Justifié.",)]
-    assert rows(database_url, "SELECT record_id, agent_category FROM audit_event") == [("r", "SUPPORT")]
+    traced = rows(database_url, "SELECT record_id, subtype, agent_category FROM audit_event ORDER BY recorded, id")
+    # What was listed is in the trace of the record listed; an empty list in the trace of no record.
+    listing = "review-list"
+    assert traced == [("r", listing, "SUPPORT"), ("r", "update", "SUPPORT"), ("", listing, "SUPPORT")]
 
 
 def test_which_records_an_account_touched(command: Any) -> None:

@@ -26,6 +26,7 @@ from dmp_fhir.wire.json import parse_json
 from dmp_fhir.wire.xml import parse_xml
 from tests.support import tally
 from tests.support.server import TickingClock
+from tests.telemetry.canaries import INNER
 
 Tree = dict[str, Any]
 
@@ -161,6 +162,10 @@ class Target:
         self._state = after
         stored = bool(changed)
         leaked = self._leaks(response, self.log.lines[lines:], leaks)
+        if response.status_code >= 400:
+            inner = {match[0] for match in INNER.finditer(response.text)}
+            leaked += [word for word in inner if word not in f"{method} {path} {how}"]
+            tally.count("F", "refusals scanned for inner words")
         fault = response.status_code >= 500
         self.stored = stored
         if may_store and response.status_code < 300:

@@ -16,6 +16,7 @@ from flask.testing import FlaskClient
 
 from dmp_fhir import jobs
 from dmp_fhir.app import open_database
+from dmp_fhir.audit.events import THIS_SERVER
 from dmp_fhir.backup.restoring import make, restore
 from dmp_fhir.registry import lifecycle
 from dmp_fhir.settings import Settings
@@ -202,7 +203,7 @@ def test_a_destroyed_record_is_unreadable_in_an_older_backup(
     make(tmp_path / "older", key, services.database, services.payloads, office.clock())
     assert registry.create(closing(CLAIRE), by=CLAIRE_HERSELF).status == 201
     services.database.write(lambda tx: lifecycle.ask_erasure(tx, record_id, office.clock()))
-    assert jobs._Jobs(services.database, office.clock(), services.policy).erase() == 1
+    assert jobs._Jobs(services.database, office.clock(), services.policy, THIS_SERVER).erase() == 1
     ((event_id,),) = office.rows(
         "SELECT id FROM audit_event WHERE record_id = :record AND action = 'D'", record=record_id
     )

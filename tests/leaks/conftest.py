@@ -17,6 +17,7 @@ from tests.conftest import DIALECTS
 from tests.leaks.twins import Observed, Registry, fill
 from tests.rest.bodies import CLAIRE, INS
 from tests.rest.caller import Answer
+from tests.support import tally
 from tests.support.server import BASE_URL, TickingClock, copy_of_world
 
 LEA = f"{INS}|212056912390317"
@@ -45,6 +46,7 @@ class Twins:
         """What both answer, which must be the same."""
         observed = [registry.observe(ask(registry)) for registry in (self.holding, self.empty)]
         assert observed[0] == observed[1]
+        tally.count("F", "hidden and missing compared")
         return observed[0]
 
 

@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 from flask import Flask
 
+from dmp_fhir.audit.sealer import Sealer
 from dmp_fhir.cli import main
 from dmp_fhir.registry.alerts import alerts_to_review
 from dmp_fhir.store.bodies import event_place, open_body
@@ -152,11 +153,17 @@ def test_tf_178_from_many_addresses(make_app: MakeApp, seeded_url: str, clock: T
     assert len(events) == 61
 
 
-def test_what_was_counted_is_told_when_the_worker_ends(make_app: MakeApp, seeded_url: str) -> None:
+def test_what_was_counted_is_told_after_a_minute(make_app: MakeApp, seeded_url: str, clock: TickingClock) -> None:
+    """By the thread that seals the trace, when nobody asks for anything any more."""
     app = make_app(seeded_url, failures_per_minute=5)
+    services = app.extensions["dmp_fhir"]
+    sealer = Sealer(services.database, clock, also=services.failures.tell_if_due)
     flood(app, 30)
+    sealer.look()
     assert sum(map(times, failures(app))) == 5
-    app.extensions["dmp_fhir"].failures.tell()
+    clock.advance(seconds=60)
+    sealer.look()
+    sealer.look()
     assert sum(map(times, failures(app))) == 30
 
 

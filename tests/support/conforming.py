@@ -126,8 +126,8 @@ class Conforming:
             tree.setdefault("policyRule", {"text": "a"})
         if tree["resourceType"] == "Organization":
             tree.setdefault("name", "a")
-        if "dmp-audit-1" in node.invariants:
-            tree["agent"][0]["requestor"] = True
+        if tree["resourceType"] == "AuditEvent":
+            settle_trace(tree, node)
         if "dmp-record-1" in node.invariants:
             tree["active"] = True
         if "fr-core-1" in node.invariants:
@@ -335,3 +335,34 @@ def _overlay(tree: Tree, pattern: Tree) -> Tree:
         else:
             tree[name] = copy.deepcopy(value)
     return tree
+
+
+def settle_trace(tree: Tree, node: Node) -> None:
+    """What the patterns of the trace ask of several elements together."""
+    for entity in tree.get("entity", ()):
+        if "query" in entity:
+            entity.pop("name", None)  # sev-1
+        if entity.get("type", {}).get("code") in ("UserOauthAgent", "XrequestId"):
+            entity["what"] = {"identifier": {"value": "a"}}
+    for agent in tree["agent"]:
+        agent["who"] = tree["source"]["observer"]  # val-audit-source
+        if "policy" in agent:
+            agent["policy"] = ["urn:ietf:params:oauth:jti:a"]
+    if "dmp-audit-1" not in node.invariants:
+        return
+    for n, agent in enumerate(tree["agent"]):
+        agent["requestor"] = n == 0
+        agent["who"] = {"display": "a"}
+        agent["network"] = {"address": "a"}
+    for purpose in tree.get("purposeOfEvent", ()):
+        purpose["text"] = "a"
+    for entity in tree["entity"]:
+        if entity.get("role", {}).get("code") == "1":
+            del entity["role"]
+    if "dmp-refusal-1" in node.invariants:
+        tree["outcome"] = "4"
+        tree["entity"][0]["detail"] = [{"type": "reason", "valueString": "a"}]
+    if "dmp-decision-1" in node.invariants:
+        tree["entity"][0]["detail"] = [{"type": "rule", "valueString": "a"}]
+    if tree["outcome"] != "0":
+        tree["outcomeDesc"] = "a"

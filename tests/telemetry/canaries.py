@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 from base64 import b64encode, urlsafe_b64encode
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote, quote_plus
+
+# What a refusal never says: statements, places and names of the program (TF-152).
+INNER = re.compile(
+    r"\bSELECT\b|INSERT INTO|UPDATE \w+ SET|sqlite|apsw|psycopg|postgres|Traceback|\.py\b|site-packages"
+    r"|/(tmp|home|root|usr)/|\b\w+(Error|Exception)\b|dmp_fhir\.|object at 0x|werkzeug|flask|granian"
+)
 
 
 def forms(value: str | bytes) -> dict[str, set[bytes]]:

@@ -30,7 +30,7 @@ from dmp_fhir.telemetry.logs import LEVELS
 from tests.rest.bodies import CLAIRE, lot, simple
 from tests.support import tally
 from tests.support.server import LiveServer, copy_of_world, start_server, stop_server
-from tests.telemetry.canaries import Scanner, forms
+from tests.telemetry.canaries import INNER, Scanner, forms
 
 JSON = {"Content-Type": "application/fhir+json"}
 SECRET = "canary-secret-of-the-metrics"
@@ -47,11 +47,6 @@ CANARIES |= {
     word: f"Canary.{word}.7f3a" for word in ("request-id", "agent", "referer", "header", "cookie", "bad-token")
 }
 CANARIES |= {"matricule": MATRICULE, "name": "Claire Martin", "RPPS": "899700000112", "secret": SECRET}
-# What a refusal never says: statements, places and names of the program (TF-152).
-INNER = re.compile(
-    r"\bSELECT\b|INSERT INTO|UPDATE \w+ SET|sqlite|apsw|psycopg|postgres|Traceback|\.py\b|site-packages"
-    r"|/(tmp|home|root|usr)/|\b\w+(Error|Exception)\b|dmp_fhir\.|object at 0x|werkzeug|flask|granian"
-)
 
 
 def canary(word: str) -> str:

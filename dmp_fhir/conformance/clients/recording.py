@@ -110,6 +110,7 @@ class Recorder:
         self._prefix = prefix
         self._page = page
         self._session = requests.Session()
+        self._session.headers.clear()  # the server sees what the client said, nothing more
         self._lock = threading.Lock()
         self._exchanges: list[Exchange] = []
         self._count = 0
@@ -134,11 +135,10 @@ class Recorder:
         sent = {name: value for name, value in request.headers.items() if name.lower() not in _HOP_BY_HOP}
         kept = {name: value for name, value in request.headers.items() if name.lower() not in _SECRET}
         try:
-            # Without the session's own headers: the server sees what the client said.
             answer = self._session.request(
                 request.method,
                 url,
-                headers={**dict.fromkeys(self._session.headers), **sent},
+                headers=sent,
                 data=body or None,
                 timeout=TIMEOUT_S,
                 allow_redirects=False,

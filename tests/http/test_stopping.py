@@ -1,0 +1,74 @@
+"""A server that is told to stop: not ready first, requests under way end, nothing acknowledged is lost (TF-226)."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import threading
+import time
+from pathlib import Path
+
+import pytest
+import requests
+
+from dmp_fhir.store.check import check
+from dmp_fhir.store.database import Database
+from dmp_fhir.store.payloads import PayloadStore
+from tests.backup.test_under_load import found_in, writing
+from tests.conftest import DIALECTS
+from tests.support import tally
+from tests.support.server import copy_of_world, start_server
+
+
+def test_not_ready_while_it_still_answers(tmp_path: Path, key_folder: Path, request: pytest.FixtureRequest) -> None:
+    folder = tmp_path / "data"
+    shutil.copytree(key_folder, folder / "keys")
+    copy = copy_of_world(request, "sqlite", folder)
+    server = start_server(folder, next(copy), DMP_FHIR_DRAIN_SECONDS="3")
+    root = server.base_url.removesuffix("/fhir")
+    assert requests.get(f"{root}/health/ready", timeout=10).status_code == 200
+    server.process.send_signal(signal.SIGTERM)
+    seen = set()
+    until = time.monotonic() + 20
+    while time.monotonic() < until and server.process.poll() is None:
+        try:
+            states = tuple(
+                requests.get(f"{root}{path}", timeout=10).status_code for path in ("/health/ready", "/fhir/metadata")
+            )
+        except requests.ConnectionError:
+            break
+        seen.add(states)
+        time.sleep(0.05)
+    assert server.process.wait(20) == 0
+    assert (503, 200) in seen
+    next(copy, None)
+
+
+@pytest.mark.parametrize("stops", [1, pytest.param(50, marks=pytest.mark.campaign)])
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_tf_226_stops_under_load(
+    request: pytest.FixtureRequest, tmp_path: Path, key_folder: Path, dialect: str, stops: int
+) -> None:
+    folder = tmp_path / "data"
+    shutil.copytree(key_folder, folder / "keys")
+    copy = copy_of_world(request, dialect, folder)
+    url = next(copy)
+    for number in range(stops):
+        server = start_server(folder, url, workers=2)
+        with writing(server, prefix=f"stop {number}") as writers:
+            while len(writers.acknowledged) < 20 and not writers.refused:
+                time.sleep(0.02)
+            server.process.send_signal(signal.SIGTERM)
+            threading.Event().wait(0.3)
+            writers.stop.set()
+        assert server.process.wait(40) == 0
+        assert not writers.refused
+        promised = {address: content for _, address, content in writers.acknowledged}
+        payloads = PayloadStore(folder / "documents")
+        assert len(found_in(url, payloads, promised)) == len(promised)
+        tally.count("J", "clean stops under load")
+        tally.count("J", "acknowledged and lost", 0)
+    database = Database.open(url)
+    assert check(database, payloads) == []
+    database.close()
+    next(copy, None)
