@@ -113,7 +113,7 @@ def open_database(settings: Settings, clock: Clock = system_clock) -> Database:
     records are missing or not its own."""
     try:
         masters = master_keys(settings.key_folder, settings.master_keys)
-        database = open_registry(settings.database, settings.key_store, masters, clock())
+        database = open_registry(settings.database, settings.key_store, masters, clock)
     except KeysRefused as refused:
         raise BadSetting(str(refused)) from refused
     return heads.attach(database, settings.key_folder, settings.heads_folder, clock)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from dmp_fhir.canonicals import INS_SYSTEMS
+from dmp_fhir.instants import Clock
 from dmp_fhir.store.database import Database, Reader, Transaction
 from dmp_fhir.store.errors import KeysRefused
 from dmp_fhir.store.identifiers import ins_row
@@ -23,7 +24,7 @@ def master_keys(folder: Path, given: str) -> MasterKeys:
     return MasterKeyList(given) if given.strip() else MasterKeyFiles(folder)
 
 
-def open_registry(url: str, key_url: str, masters: MasterKeys, now_ms: int) -> Database:
+def open_registry(url: str, key_url: str, masters: MasterKeys, clock: Clock) -> Database:
     """The database with its keys. An empty one is given keys; KeysRefused when keys are missing or are not its own."""
     database = Database.open(url)
     try:
@@ -31,7 +32,7 @@ def open_registry(url: str, key_url: str, masters: MasterKeys, now_ms: int) -> D
         if in_use is None:
             if _holds_data(database):
                 raise KeysRefused("this registry has no keys yet; stop the server and run: dmp-fhir init")
-            give_keys(database, key_url, masters, now_ms)
+            give_keys(database, key_url, masters, clock())
             in_use = _in_use(database)
         assert in_use is not None
         store = KeyStore.open(key_url, masters)

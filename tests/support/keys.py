@@ -70,4 +70,4 @@ def looked_up(database: Database, number: str) -> str:
 def reopened(url: str, data_folder: Path) -> Database:
     """The database of a data folder, with its keys, as another process opens it."""
     keys = data_folder / "keys"
-    return open_registry(url, key_url(keys), MasterKeyFiles(keys), 0)
+    return open_registry(url, key_url(keys), MasterKeyFiles(keys), lambda: 0)
