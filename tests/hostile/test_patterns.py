@@ -31,7 +31,7 @@ _REPEATS = (sre.MAX_REPEAT, sre.MIN_REPEAT)
 
 def modules() -> Iterator[Any]:
     for info in pkgutil.walk_packages(dmp_fhir.__path__, "dmp_fhir."):
-        if ".migrations" not in info.name:
+        if ".migrations" not in info.name and ".conformance" not in info.name:
             yield importlib.import_module(info.name)
 
 
