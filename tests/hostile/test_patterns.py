@@ -162,12 +162,19 @@ def test_nothing_is_unpickled_or_evaluated() -> None:
     """TF-122, TF-125, TF-126: no loader of objects, no evaluator, no template made of text."""
     modules_refused = {"pickle", "marshal", "shelve", "yaml", "dill", "jsonpickle", "xml", "jinja2"}
     calls_refused = {"eval", "exec", "compile", "__import__", "render_template_string", "etree.XSLT", "os.system"}
+    calls_refused |= {"yaml.load", "yaml.unsafe_load", "yaml.full_load"}
     # Lines and columns, of bytes that were parsed safely before.
     allowed = {"wire/positions.py: xml"}
+    # One page, from a template of the package: what it shows are numbers and months.
+    allowed |= {"http/barometer.py: jinja2"}
+    # The scenarios of the suite, by safe_load; its reports, from templates of the package that escape.
+    suite = {
+        "yaml": ("config", "scenarios", "templates", "clients/expectations"),
+        "jinja2": ("reports/html", "clients/report"),
+    }
+    allowed |= {f"conformance/{name}.py: {module}" for module, names in suite.items() for name in names}
     found = set()
     for path in sorted(_ROOT.rglob("*.py")):
-        if _SUITE in path.parents:
-            continue
         for node in ast.walk(ast.parse(path.read_text())):
             names: set[str] = set()
             if isinstance(node, ast.Import):
