@@ -397,11 +397,11 @@ def test_authorisation_withdrawn(world: Target) -> None:
 
 
 def test_every_route_needs_a_token(sqlite_target: Target) -> None:
-    """Whatever the router knows, and every interaction below it; only metadata is open."""
+    """Whatever the router knows, and every interaction below it; only what describes the server is open."""
     world = sqlite_target
     world.area = "A"
     rules = {rule.rule for rule in world.app.url_map.iter_rules()}
-    assert rules == {"/fhir", "/fhir/<rest:path>"}
+    assert rules == {"/fhir", "/fhir/<rest:path>", "/openapi.json"}
     assert world.send("GET", "/metadata", by=None).status_code == 200
     paths = ["", "/", "/_history", "/_search", "/metadata/x", "/$x", "/nothing"]
     for kind in sorted(TYPES):
