@@ -27,6 +27,7 @@ from dmp_fhir.interactions.messages import Request, Response
 from dmp_fhir.interactions.services import Exchange, Services
 from dmp_fhir.registry.versions import new_id
 from dmp_fhir.settings import Settings
+from dmp_fhir.store.identifiers import keys_of, matricule
 from dmp_fhir.wire.json import parse_json
 
 
@@ -114,11 +115,16 @@ def index_of(place: Place) -> Index:
     services = build_services(place.settings())
     with services.database.snapshot() as reader:
         rows = reader.rows(
-            "SELECT i.value, p.document_id, p.id FROM payload p"
+            "SELECT p.record_id, i.system, i.sealed, p.document_id, p.id FROM payload p"
             " JOIN document d ON d.record_id = p.record_id AND d.id = p.document_id"
             " JOIN ins i ON i.record_id = p.record_id WHERE NOT d.masked_professionals AND p.content_type = 'text/xml'"
         )
+        keys = keys_of(reader)
+        stored = [
+            Stored(matricule(keys, record_id, system, sealed), document_id, payload_id)
+            for record_id, system, sealed, document_id, payload_id in rows
+        ]
     services.database.close()
     sandbox, now = Sandbox(place.settings().key_folder), services.clock()
     tokens = {who: sandbox.issue(who, now_ms=now, lifetime_s=3600) for who in (TREATING, AUTHORISED)}
-    return Index([Stored(*row) for row in rows], tokens)
+    return Index(stored, tokens)

@@ -33,6 +33,7 @@ from dmp_fhir.policy.predicate import Predicate, document_predicate
 from dmp_fhir.policy.second_look import SecondLook
 from dmp_fhir.policy.standing import Permit, Standing, load_standing
 from dmp_fhir.store import schema
+from dmp_fhir.store.identifiers import keys_of
 
 HERE = Path(__file__).parent
 NOW = 1_790_000_000_000
@@ -147,7 +148,7 @@ def _spread(services: object, ins: str, percent: int) -> str:
     """Masks so many documents of a hundred and gives them forty authors; the record. The columns are enough: bodies are
     not read by rules."""
     with services.database.transaction() as tx:  # type: ignore[attr-defined]
-        record = tx.rows("SELECT record_id FROM ins WHERE value = :ins", {"ins": ins})[0][0]
+        record = tx.rows("SELECT record_id FROM ins WHERE value = :ins", {"ins": keys_of(tx).hidden(ins)})[0][0]
         names = [row[0] for row in tx.rows("SELECT id FROM document WHERE record_id = :record", {"record": record})]
         for n, name in enumerate(names):
             author = f"8997000080{n % 40:02}"

@@ -12,7 +12,7 @@ import random
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -79,6 +79,9 @@ class _NotedPayloads:
     def put(self, content: bytes) -> bytes:
         self._notebook.steps.append(("put", "", content))
         return self._store.put(content)
+
+    def put_pieces(self, pieces: Iterable[bytes]) -> bytes:
+        return self.put(b"".join(pieces))
 
     def get(self, digest: bytes) -> bytes:
         self._notebook.steps.append(("get", "", digest))

@@ -2,4 +2,5 @@
 
 from dmp_fhir.cli import main
 
-main(prog_name="dmp-fhir")
+if __name__ == "__main__":
+    main(prog_name="dmp-fhir")

@@ -31,7 +31,9 @@ from dmp_fhir.safety import refuse_unsafe
 from dmp_fhir.settings import BadSetting, Settings
 from dmp_fhir.store import schema
 from dmp_fhir.store.database import Database
+from dmp_fhir.store.errors import KeysRefused
 from dmp_fhir.store.figures import figures
+from dmp_fhir.store.opening import master_keys, open_registry
 from dmp_fhir.store.payloads import PayloadStore
 from dmp_fhir.store.tables import metadata
 from dmp_fhir.store.turns import Turns
@@ -107,8 +109,14 @@ def build_services(settings: Settings, clock: Clock = system_clock) -> Services:
 
 
 def open_database(settings: Settings, clock: Clock = system_clock) -> Database:
-    """The database, with the key that signs the heads of the trace."""
-    return heads.attach(Database.open(settings.database), settings.key_folder, settings.heads_folder, clock)
+    """The database, with the keys of its records and the key that signs the heads of the trace; BadSetting when keys of
+    records are missing or not its own."""
+    try:
+        masters = master_keys(settings.key_folder, settings.master_keys)
+        database = open_registry(settings.database, settings.key_store, masters, clock)
+    except KeysRefused as refused:
+        raise BadSetting(str(refused)) from refused
+    return heads.attach(database, settings.key_folder, settings.heads_folder, clock)
 
 
 def profiles_in_force(settings: Settings) -> Validator:

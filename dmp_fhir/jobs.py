@@ -31,7 +31,7 @@ from dmp_fhir.notify.messages import ANNOUNCEMENT, CLOSED, VISIBLE, patient_and_
 from dmp_fhir.notify.sender import Sender, send_all
 from dmp_fhir.policy.facts import DELETED
 from dmp_fhir.policy.rules.masks import one_month_before
-from dmp_fhir.policy.settings import PolicySettings
+from dmp_fhir.policy.settings import DEFAULT_SETTINGS, PolicySettings
 from dmp_fhir.policy.standing import load_standing
 from dmp_fhir.registry.consents import consequences
 from dmp_fhir.registry.documents import amend_document, stored_document
@@ -44,6 +44,7 @@ from dmp_fhir.registry.versions import new_id
 from dmp_fhir.retention import DAY_MS, OBJECTION_DAYS, ORPHAN_HOURS, OUTBOX_DAYS, RECORD_YEARS
 from dmp_fhir.store.clock import RecordClock, lock_record
 from dmp_fhir.store.database import Database, Transaction
+from dmp_fhir.store.identifiers import keys_of
 from dmp_fhir.store.payloads import PayloadStore
 
 Tree = dict[str, Any]
@@ -88,11 +89,12 @@ def run(
 ) -> Done:
     """Everything that is due at `now_ms`; traced by `observer`."""
     jobs = _Jobs(database, now_ms, settings, observer)
+    again = jobs.erase_again()  # first: nothing else can be done with what is left of them
     done = Done(
         notices=jobs.notices(),
         lifted=jobs.lift(),
         closed=jobs.close_suspended(),
-        erased=jobs.erase(),
+        erased=again + jobs.erase(),
         cleaned=jobs.clean(),
         sent=send_all(database, sender, now_ms, observer),
     )
@@ -100,6 +102,12 @@ def run(
         # The bytes of the documents of erased records; those that another record names too stay.
         payloads.collect_orphans(database, ORPHAN_GRACE_MS, now_ms)
     return done
+
+
+def erase_again(database: Database, now_ms: int) -> int:
+    """Records that a restored backup brought back after their erasure: their keys are destroyed, and what is left of
+    them goes again. How many."""
+    return _Jobs(database, now_ms, DEFAULT_SETTINGS, THIS_SERVER).erase_again()
 
 
 def years_before(now_ms: int, years: int) -> int:
@@ -133,7 +141,8 @@ class _Jobs:
         return sum(self._one(record_id, self._close) for record_id in due)
 
     def erase(self) -> int:
-        """Records closed for ten years, and those whose holder asked for it, are destroyed (AR-10)."""
+        """Records closed for ten years, and those whose holder asked for it, are destroyed (AR-10): their rows and,
+        after the commit, their key."""
         before = years_before(self.now, RECORD_YEARS)
         with self.database.snapshot() as reader:
             due = [record_id for record_id, _ in to_erase(reader, before)]
@@ -143,12 +152,36 @@ class _Jobs:
             asked = dict(to_erase(tx, before)).get(record_id)
             if asked is None:
                 return 0
-            erase(tx, record_id, self.now)
-            reason = "EFFACEMENT_DEMANDE" if asked else "FIN_DE_CONSERVATION"
-            self._trace(tx, record_id, "delete", "D", ("AR-10",), (("Patient", record_id, None),), reason)
+            self._erased(tx, record_id, "EFFACEMENT_DEMANDE" if asked else "FIN_DE_CONSERVATION")
             return 1
 
-        return sum(self._one(record_id, destroy) for record_id in due)
+        erased = sum(self._one(record_id, destroy) for record_id in due)
+        self.destroy_keys()
+        return erased
+
+    def destroy_keys(self) -> int:
+        """The keys of erased records, once the erasure is committed; also those that an earlier run left behind. How
+        many. From then on nothing opens what they sealed, in a backup either (TF-246)."""
+        with self.database.snapshot() as reader:
+            keys = keys_of(reader)
+            erased = [row[0] for row in reader.rows("SELECT record_id FROM record_state WHERE erased IS NOT NULL")]
+        return keys.destroy(sorted(set(erased) - set(keys.store.destroyed())), self.now)
+
+    def erase_again(self) -> int:
+        with self.database.snapshot() as reader:
+            destroyed = keys_of(reader).store.destroyed()
+            gone = [each for each in destroyed if reader.row("SELECT 1 FROM record WHERE id = :id", {"id": each})]
+
+        def destroy(tx: Transaction, clock: RecordClock) -> int:
+            self._erased(tx, clock.record_id, "EFFACEMENT_REPRIS")
+            return 1
+
+        return sum(self._one(record_id, destroy) for record_id in gone)
+
+    def _erased(self, tx: Transaction, record_id: str, reason: str) -> None:
+        erase(tx, record_id, self.now)
+        entities = (("Patient", record_id, None),)
+        self._trace(tx, record_id, "delete", "D", ("AR-10",), entities, reason, lasting=True)
 
     def clean(self) -> int:
         """Messages sent, and emergency accesses ended and reviewed, more than 90 days ago: the trace has them."""
@@ -219,6 +252,8 @@ class _Jobs:
         rules: tuple[str, ...],
         entities: tuple[Entity, ...],
         reason: str | None = None,
+        *,
+        lasting: bool = False,
     ) -> None:
         act = Act(
             interaction=interaction,
@@ -227,6 +262,7 @@ class _Jobs:
             entities=entities,
             rules=rules,
             reason=reason,
+            lasting=lasting,
         )
         log.append(tx, act, AGENT, self.now, observer=self.observer)
 

@@ -52,6 +52,20 @@ class Settings:
         "",
         secret=True,
     )
+    key_database: str = _setting(
+        "DMP_FHIR_KEY_DATABASE",
+        "Where the wrapped keys of the records are: `sqlite:///PATH` or `postgresql://…`, never the registry's own"
+        " database; empty means `keys/record-keys.sqlite` in the data folder",
+        "",
+        secret=True,
+    )
+    master_keys: str = _setting(
+        "DMP_FHIR_MASTER_KEYS",
+        "Master keys, `VERSION:BASE64` of 32 random bytes with blanks between; empty means the files"
+        " `keys/master-*.key` in the data folder, made by `init`",
+        "",
+        secret=True,
+    )
     audit_heads: str = _setting(
         "DMP_FHIR_AUDIT_HEADS",
         "Folder of the file of signed heads of the trace, kept outside the database: on another disk, or shipped away;"
@@ -260,6 +274,8 @@ class Settings:
                 raise BadSetting(f"{_variable(name)}: must be at least {least}")
         if self.database_url and not re.match(r"(sqlite:///|postgres(ql)?://)", self.database_url):
             raise BadSetting("DATABASE_URL: must start with sqlite:/// or postgresql://")
+        if self.key_database and not re.match(r"(sqlite:///|postgres(ql)?://)", self.key_database):
+            raise BadSetting("DMP_FHIR_KEY_DATABASE: must start with sqlite:/// or postgresql://")
 
     @property
     def ins_systems(self) -> frozenset[str]:
@@ -285,6 +301,10 @@ class Settings:
     @property
     def database(self) -> str:
         return self.database_url or f"sqlite:///{(self.data_folder / 'registry.sqlite').absolute()}"
+
+    @property
+    def key_store(self) -> str:
+        return self.key_database or f"sqlite:///{(self.key_folder / 'record-keys.sqlite').absolute()}"
 
     @property
     def payload_folder(self) -> Path:

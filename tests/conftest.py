@@ -1,6 +1,7 @@
 """Databases for the tests: every test that asks for one runs on SQLite and on PostgreSQL, each time on a fresh copy.
 
-`database_url` is a migrated, empty database; `database` the same, opened; `payloads` a folder of document payloads. A
+`database_url` is a migrated, empty database; `database` the same, opened, with keys; `payloads` a folder of document
+payloads. A
 PostgreSQL that does not start is a failure, never a skip.
 """
 
@@ -17,6 +18,7 @@ from hypothesis import HealthCheck, settings
 from dmp_fhir.store import schema
 from dmp_fhir.store.database import Database
 from dmp_fhir.store.payloads import PayloadStore
+from tests.support.keys import make_keys, with_keys
 from tests.support.postgres import PostgresServer
 
 pytest_plugins = ["tests.support.server", "tests.support.tally"]
@@ -78,9 +80,15 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
     server.drop_database(name)
 
 
+@pytest.fixture(scope="session")
+def key_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of keys to copy."""
+    return make_keys(tmp_path_factory.mktemp("record_keys"))
+
+
 @pytest.fixture
-def database(database_url: str) -> Iterator[Database]:
-    opened = Database.open(database_url)
+def database(database_url: str, key_template: Path, tmp_path: Path) -> Iterator[Database]:
+    opened = with_keys(database_url, key_template, tmp_path / "record_keys")
     yield opened
     opened.close()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -303,7 +304,8 @@ def test_no_secret_in_a_repr(folder: Path, sqlite_template: Path) -> None:
         database_url="postgresql://dmp:canary-4711@db/dmp", **dict.fromkeys(secrets, "canary-4711-canary-4711")
     )
     assert "canary-4711" not in repr(with_password) + str(with_password)
-    services = build_services(Settings(database_url=f"sqlite:///{sqlite_template}", data_folder=folder / "data"))
+    shutil.copy(sqlite_template, folder / "registry.sqlite")
+    services = build_services(Settings(database_url=f"sqlite:///{folder}/registry.sqlite", data_folder=folder / "data"))
     secret = json.loads((folder / "data" / "keys" / KEY_FILE).read_bytes())["d"]
     sandbox = Sandbox(folder / "data" / "keys")
     parts = (

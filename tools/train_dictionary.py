@@ -16,7 +16,7 @@ from dmp_fhir.app import build_services
 from dmp_fhir.cli.loading import Loader, world_files
 from dmp_fhir.settings import Settings
 from dmp_fhir.store import schema
-from dmp_fhir.store.bodies import LEVEL, unpack
+from dmp_fhir.store.bodies import LEVEL, event_place, open_body, version_place
 
 SIZE = 40_960
 FIRST_ID = 0x646D7000  # far from the ranges that RFC 8878 keeps for registered dictionaries
@@ -30,9 +30,18 @@ def bodies() -> list[bytes]:
         services = build_services(settings)
         Loader(services, None).load(world_files())
         with services.database.snapshot() as reader:
-            rows = reader.rows("SELECT body FROM resource_version") + reader.rows("SELECT body FROM audit_event")
+            found = [
+                open_body(reader.keys, record_id, version_place(record_id, kind, name, version), body)
+                for record_id, kind, name, version, body in reader.rows(
+                    "SELECT record_id, resource_type, resource_id, version, body FROM resource_version"
+                )
+            ]
+            found += [
+                open_body(reader.keys, record_id, event_place(record_id, name), body)
+                for record_id, name, body in reader.rows("SELECT record_id, id, body FROM audit_event")
+            ]
         services.database.close()
-    return [unpack(row[0]) for row in rows]
+    return found
 
 
 def main() -> None:

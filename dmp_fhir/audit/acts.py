@@ -26,7 +26,8 @@ class Act:
     C, R, U, D or E; `entities` are (resource type, id, version or None); `query` the raw request of a search or
     operation and `cleaned` what was understood of it; `rules` and `reason` those of the decision, `matrix` the version
     of the habilitation matrix it was taken with (D32); `status` the HTTP status of a refusal; `secret` that the legal
-    representatives don't see the entry (AR-82, AR-99). `record_id` is empty for what belongs to no record.
+    representatives don't see the entry (AR-82, AR-99). `record_id` is empty for what belongs to no record;
+    `lasting` keeps the entry readable when its record is erased.
 
     `about` is the DocumentReference whose bytes were read. `origin` is where an unauthenticated request came from.
     `done` names what was done in the words of the rule book (policy/actions.py) when something was written.
@@ -50,6 +51,7 @@ class Act:
     status: int | None = None
     matrix: str | None = None
     secret: bool = False
+    lasting: bool = False
     about: Entity | None = None
     cleaned: str | None = None
     origin: str | None = None

@@ -11,6 +11,7 @@ import fcntl
 import logging
 import os
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,9 @@ from typing import Any
 import orjson
 import requests
 
-from dmp_fhir.store.bodies import unpack
+from dmp_fhir.store.bodies import event_place, open_body
 from dmp_fhir.store.database import Database
+from dmp_fhir.store.errors import KeyDestroyed
 
 BATCH = 100
 TIMEOUT_S = 10
@@ -117,12 +119,22 @@ def _hand_over(session: requests.Session, repository: Repository, bodies: list[b
 
 
 def _events(database: Database, cursor: int) -> list[tuple[int, bytes]]:
-    with database.snapshot() as reader:
-        rows = reader.rows(
-            f"SELECT position, body FROM audit_event WHERE position >= :cursor ORDER BY position LIMIT {BATCH:d}",
-            {"cursor": cursor},
-        )
-    return [(int(position), unpack(body)) for position, body in rows]
+    """The next events with their positions; those of erased records, whose key is gone, can't be read any more."""
+    while True:
+        with database.snapshot() as reader:
+            rows = reader.rows(
+                "SELECT position, record_id, id, body FROM audit_event WHERE position >= :cursor"
+                f" ORDER BY position LIMIT {BATCH:d}",
+                {"cursor": cursor},
+            )
+            found = []
+            for position, record_id, event_id, stored in rows:
+                with suppress(KeyDestroyed):
+                    body = open_body(reader.keys, record_id, event_place(record_id, event_id), stored)
+                    found.append((int(position), body))
+        if found or not rows:
+            return found
+        cursor = int(rows[-1][0]) + 1
 
 
 def _waiting(database: Database, cursor: int) -> int:

@@ -33,7 +33,7 @@ class TraceKeeper:
         self._open: _Lot | None = None
 
     def keep(self, rows: list[Row]) -> None:
-        """Return once these rows of `audit_event` are on the disk; StoreUnavailable when they are not."""
+        """Return once these rows (audit/log.py, `rows_of`) are on the disk; StoreUnavailable when they are not."""
         if not rows:
             return
         with self._guard:

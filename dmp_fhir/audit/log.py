@@ -14,7 +14,6 @@ from dmp_fhir.audit.acts import Act
 from dmp_fhir.audit.events import THIS_SERVER, Observer, audit_event
 from dmp_fhir.audit.placing import append_rows
 from dmp_fhir.identity.context import AccessContext
-from dmp_fhir.store.bodies import pack
 from dmp_fhir.store.database import Reader, Transaction
 
 
@@ -47,7 +46,8 @@ def append_many(
 def rows_of(
     acts: Iterable[Act], context: AccessContext | None, recorded_ms: int, *, observer: Observer = THIS_SERVER
 ) -> list[dict[str, Any]]:
-    """The rows of `audit_event` that tell of these acts, in order, but for their place in the log."""
+    """The rows of `audit_event` that tell of these acts, in order, but for their place in the log: `body` is the JSON
+    still, which `append_rows` seals."""
     return [_row(one, context, recorded_ms, observer) for act in acts for one in act.one_by_one()]
 
 
@@ -72,7 +72,8 @@ def _row(act: Act, context: AccessContext | None, recorded_ms: int, observer: Ob
         "entity_type": entity_type,
         "entity_id": entity_id,
         "secret": act.secret or (context is not None and context.secret),
-        "body": pack(body),
+        "lasting": act.lasting,
+        "body": body,
         "digest": sha256(body).digest(),
     }
 

@@ -14,7 +14,9 @@ from typing import Any
 
 from dmp_fhir.audit.entries import NONCE_BYTES, columns_digest, leaf_of, marks_of
 from dmp_fhir.audit.tree import HASH_BYTES, Frontier, root_of
+from dmp_fhir.store.bodies import event_place, seal_body
 from dmp_fhir.store.database import StoreDamaged, StoreUnavailable, Transaction, UniqueViolation
+from dmp_fhir.store.errors import KeyDestroyed
 
 Row = dict[str, Any]
 _log = logging.getLogger("dmp_fhir.audit")
@@ -32,7 +34,8 @@ _RECORDS_AT_ONCE = 20
 
 
 def append_rows(tx: Transaction, rows: Sequence[Row]) -> None:
-    """Insert rows of `audit_event`, which lack only what is given here, as the last entries of the log.
+    """Insert rows of `audit_event` (log.py), which lack only what is given here, as the last entries of the log. Their
+    bodies are sealed, their digests are those of the JSON.
 
     StoreUnavailable (503) whatever hinders it: nothing is answered without its trace (TF-166)."""
     try:
@@ -45,7 +48,7 @@ def append_rows(tx: Transaction, rows: Sequence[Row]) -> None:
 
 
 def _append(tx: Transaction, rows: Sequence[Row]) -> None:
-    rows = [row | {"nonce": os.urandom(NONCE_BYTES), "marks": marks_of(row)} for row in rows]
+    rows = [_sealed(tx, row) | {"nonce": os.urandom(NONCE_BYTES), "marks": marks_of(row)} for row in rows]
     digests = [columns_digest(row) for row in rows]
     tree = lock_tree(tx)
     first = tree.size
@@ -65,6 +68,18 @@ def _append(tx: Transaction, rows: Sequence[Row]) -> None:
     )
     if tx.sealing is not None and first // ENTRIES_PER_HEAD != tree.size // ENTRIES_PER_HEAD:
         tx.sealing.seal(tx, tree)
+
+
+def _sealed(tx: Transaction, row: Row) -> Row:
+    """The row with its body under the key of its record; that of the directory for what is to last longer (Act), and
+    for what is still asked of a record that was erased."""
+    kept = {name: value for name, value in row.items() if name != "lasting"}
+    record_id, place = row["record_id"], event_place(row["record_id"], row["id"])
+    try:
+        kept["body"] = seal_body(tx.keys, record_id, place, row["body"], lasting=row.get("lasting", False))
+    except KeyDestroyed:
+        kept["body"] = seal_body(tx.keys, record_id, place, row["body"], lasting=True)
+    return kept
 
 
 def lock_tree(tx: Transaction) -> Frontier:

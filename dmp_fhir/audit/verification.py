@@ -18,8 +18,9 @@ from dmp_fhir.audit.heads import Head, PublicKey, Witness
 from dmp_fhir.audit.placing import TILE, TILE_BITS, hashes_in
 from dmp_fhir.audit.tree import HASH_BYTES, Frontier, root_of
 from dmp_fhir.audit.witness_check import heads_outside
-from dmp_fhir.store.bodies import BodyDamaged, unpack
+from dmp_fhir.store.bodies import BodyDamaged, event_place, open_body
 from dmp_fhir.store.database import Database, Reader
+from dmp_fhir.store.errors import KeyDestroyed, KeysUnavailable
 
 BATCH = 2_000
 # Unsealed entries older than this are a finding: the sealer does not work, or no server runs.
@@ -215,7 +216,8 @@ class _Verification:
         body = self._body_digest(row)
         if leaf == row["leaf"] and not columns and body in (None, row["digest"]):
             return leaf
-        if body is not None and body != row["digest"]:
+        # A sealed body does not open in another place: what was touched is then the place.
+        if body is not None and body != row["digest"] and not (body == b"" and columns):
             # Which of the two: the leaf knows the digest that it was made with.
             named = "digest" if leaf_of(row | {"digest": body}) == row["leaf"] else "body"
         elif columns:
@@ -240,8 +242,12 @@ class _Verification:
     def _body_digest(self, row: dict[str, Any]) -> bytes | None:
         """The digest of the body as it would be served; None when its key was destroyed with the record."""
         try:
-            return sha256(unpack(row["body"])).digest()
-        except BodyDamaged:
+            place = event_place(row["record_id"], row["id"])
+            return sha256(open_body(self.reader.keys, row["record_id"], place, row["body"])).digest()
+        except KeyDestroyed:
+            self.report.erased += 1
+            return None
+        except (BodyDamaged, KeysUnavailable):
             return b""
 
     def _stored_leaf(self, row: dict[str, Any], leaf: bytes) -> bytes | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,12 +53,21 @@ def make(path: Path, key: bytes, database: Database, payloads: PayloadStore, now
     return manifest
 
 
-def restore(path: Path, key: bytes, url: str, payloads: PayloadStore, *, replace: bool = False) -> Restored:
+def restore(
+    path: Path,
+    key: bytes,
+    url: str,
+    payloads: PayloadStore,
+    *,
+    replace: bool = False,
+    opening: Callable[[str], Database] = Database.open,
+) -> Restored:
     """Put a backup into the database at `url`, SQLite or PostgreSQL, and its documents into `payloads`.
 
     The whole backup is verified before anything is touched. Rows are put in one transaction, after the documents: a
     restore that is interrupted leaves an empty registry. With `replace`, what was there is dropped first. Stop the
-    server before. BackupDamaged or NotRestored when it can't be done, or did not bring back the same.
+    server before. `opening` opens the restored registry with the keys of its records, which are in no backup.
+    BackupDamaged or NotRestored when it can't be done, or did not bring back the same.
     """
     head, _ = verify(path, key)
     if head.revision > schema.head():
@@ -71,7 +80,7 @@ def restore(path: Path, key: bytes, url: str, payloads: PayloadStore, *, replace
     finally:
         database.close()
     schema.upgrade(url)
-    database = Database.open(url)
+    database = opening(url)
     try:
         return Restored(head, manifest, tuple(check(database, payloads)))
     finally:
@@ -85,10 +94,12 @@ def _prepare(url: str, revision: str, *, replace: bool) -> None:
         try:
             with database.snapshot() as reader:
                 blank = is_empty(reader)
+            if not blank and not replace:
+                raise NotRestored("this registry is not empty: with --replace, it is dropped first, and lost")
+            # An encrypted registry can't be taken to a version before; this one is to be lost.
+            database.write(lambda tx: tx.execute("DELETE FROM keys_in_use"))
         finally:
             database.close()
-        if not blank and not replace:
-            raise NotRestored("this registry is not empty: with --replace, it is dropped first, and lost")
         schema.downgrade(url, "base")
     schema.upgrade(url, revision)
 

@@ -8,6 +8,7 @@ from dmp_fhir.cli.barometer import barometer
 from dmp_fhir.cli.callers import callers
 from dmp_fhir.cli.commands import main
 from dmp_fhir.cli.identifiers import identifier
+from dmp_fhir.cli.keys import keys
 from dmp_fhir.cli.operator import jobs, matrix, record, review
 from dmp_fhir.cli.policy import policy
 from dmp_fhir.cli.safety import safety
@@ -23,6 +24,7 @@ COMMANDS = (
     conformance,
     identifier,
     jobs,
+    keys,
     policy,
     profiles_group,
     record,

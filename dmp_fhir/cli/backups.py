@@ -18,8 +18,10 @@ from dmp_fhir.backup.archive import Manifest, verify
 from dmp_fhir.backup.restoring import NotRestored, make
 from dmp_fhir.backup.restoring import restore as restore_file
 from dmp_fhir.backup.sealed import KEY_BYTES, BackupDamaged
-from dmp_fhir.cli.operator import _settings
+from dmp_fhir.cli.commands import give_keys_to
+from dmp_fhir.cli.operator import _database, _settings
 from dmp_fhir.instants import instant_text, system_clock
+from dmp_fhir.jobs import erase_again
 from dmp_fhir.settings import Settings
 from dmp_fhir.store.database import Database, StoreUnavailable
 from dmp_fhir.store.payloads import PayloadStore
@@ -45,7 +47,7 @@ def backup(file: Path) -> None:
     if not file.parent.is_dir():
         raise click.ClickException(f"{file.parent} is no folder")
     key = backup_key(settings, new=True)
-    database = Database.open(settings.database)
+    database = _database(settings)
     with _told():
         manifest = make(file, key or b"", database, PayloadStore(settings.payload_folder), system_clock())
     _trace(database, "SAUVEGARDE")
@@ -80,8 +82,10 @@ def restore(file: Path, replace: bool, key_file: Path | None) -> None:
     settings.data_folder.mkdir(parents=True, exist_ok=True)
     payloads = PayloadStore(settings.payload_folder)
     with _told():
-        restored = restore_file(file, key, settings.database, payloads, replace=replace)
-    database = Database.open(settings.database)
+        restored = restore_file(
+            file, key, settings.database, payloads, replace=replace, opening=lambda _: _restored(settings)
+        )
+    database = _database(settings)
     proof = verify_log(database, HeadKeys(settings.key_folder).public(), None, system_clock())
     # Nobody signs a head while a registry is not served: that its latest is old is no finding here.
     findings = [*restored.findings, *(str(each) for each in proof.findings if each.kind != "stale")]
@@ -93,6 +97,14 @@ def restore(file: Path, replace: bool, key_file: Path | None) -> None:
         click.echo(finding)
     click.echo("same as the backup, sound" if not findings else f"{len(findings)} findings")
     sys.exit(1 if findings else 0)
+
+
+def _restored(settings: Settings) -> Database:
+    """The registry with its keys. What was erased since the backup goes again: its keys are destroyed (TF-246)."""
+    give_keys_to(settings)
+    database = _database(settings)
+    erase_again(database, system_clock())
+    return database
 
 
 @contextmanager

@@ -28,6 +28,8 @@ from dmp_fhir.settings import BadSetting, Settings, describe
 from dmp_fhir.store import schema
 from dmp_fhir.store.check import check as check_store
 from dmp_fhir.store.database import Database, dialect_of
+from dmp_fhir.store.errors import KeysRefused
+from dmp_fhir.store.opening import give_keys, master_keys
 from dmp_fhir.store.payloads import PayloadStore
 from dmp_fhir.telemetry import metrics
 from dmp_fhir.telemetry.stopping import announce_stop
@@ -102,6 +104,7 @@ def serve(
     refuse_to_serve(settings)
     click.get_current_context().with_resource(_folder_of_metrics())
     click.echo(f"dmp-fhir {__version__} on {settings.base_url} ({dialect_of(settings.database)}, {workers} workers)")
+    _database(settings).close()  # keys that are missing or wrong are told now, once
     _share_one_heap()
     if tls_cert:
         from dmp_fhir.cli.tls import serve_tls
@@ -145,7 +148,7 @@ def _traced(settings: Settings) -> Iterator[None]:
     workers have connections of their own."""
 
     def trace(what: str) -> None:
-        database = Database.open(settings.database)
+        database = _database(settings)
         try:
             trace_application(database, what, system_clock(), observer=Observer(address=settings.base_url))
         finally:
@@ -180,6 +183,7 @@ def init() -> None:
     settings.data_folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     before = schema.current(settings.database)
     schema.upgrade(settings.database)
+    give_keys_to(settings)
     _trace_migration(settings, before)
     if settings.profile == "development":
         _sandbox(settings)
@@ -187,6 +191,18 @@ def init() -> None:
     database.sealing.seal_now()
     database.close()
     click.echo(f"database at version {schema.current(settings.database)}")
+
+
+def give_keys_to(settings: Settings) -> None:
+    """Keys for the records, when the registry has none yet."""
+    database = Database.open(settings.database)
+    try:
+        masters = master_keys(settings.key_folder, settings.master_keys)
+        give_keys(database, settings.key_store, masters, system_clock(), click.echo)
+    except KeysRefused as refused:
+        raise click.ClickException(str(refused)) from refused
+    finally:
+        database.close()
 
 
 def _trace_migration(settings: Settings, before: str | None) -> None:
@@ -197,12 +213,19 @@ def _trace_migration(settings: Settings, before: str | None) -> None:
 
 
 def _trace(settings: Settings, command: str, reason: str) -> None:
-    database = Database.open(settings.database)
+    database = _database(settings)
     try:
         observer = Observer(address=settings.base_url)
         trace_command(database, command, system_clock(), observer=observer, reason=reason)
     finally:
         database.close()
+
+
+def _database(settings: Settings) -> Database:
+    try:
+        return open_database(settings)
+    except BadSetting as bad:
+        raise click.ClickException(str(bad)) from bad
 
 
 @main.command()
@@ -292,7 +315,7 @@ def list_personas() -> None:
 def check() -> None:
     """Verify the database and the documents; exit code 1 when something is wrong."""
     settings = _settings()
-    database = Database.open(settings.database)
+    database = _database(settings)
     findings = check_store(database, PayloadStore(settings.payload_folder))
     for finding in findings:
         click.echo(finding)
@@ -305,7 +328,7 @@ def collect() -> None:
     """Remove documents that no row names and that are over an hour old."""
     settings = _settings()
     store = PayloadStore(settings.payload_folder)
-    database, now = Database.open(settings.database), system_clock()
+    database, now = _database(settings), system_clock()
     collected = store.collect_orphans(database, ORPHAN_GRACE_MS, now)
     if collected.count:
         observer = Observer(address=settings.base_url)

@@ -46,7 +46,10 @@ def _settings() -> Settings:
 def _database(settings: Settings) -> Database:
     if not schema.is_current(settings.database):
         raise click.ClickException("the database is not migrated to this version; run: dmp-fhir init")
-    return open_database(settings)
+    try:
+        return open_database(settings)
+    except BadSetting as bad:
+        raise click.ClickException(str(bad)) from bad
 
 
 def _observer(settings: Settings) -> Observer:
@@ -278,7 +281,7 @@ def load(file: Path) -> None:
 def _trace_matrix(settings: Settings, reason: str) -> None:
     """The matrix can be changed before there is a database; the trace then begins with the first start."""
     if schema.is_current(settings.database):
-        database = Database.open(settings.database)
+        database = _database(settings)
         trace_command(database, "policy-matrix", system_clock(), observer=_observer(settings), reason=reason)
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 
+from dmp_fhir.app import open_database
 from dmp_fhir.audit.administration import trace_command
 from dmp_fhir.audit.events import Observer
 from dmp_fhir.cli.packages import BadPackage, load_package
@@ -24,7 +25,6 @@ from dmp_fhir.profiles.rules import LEVELS, ProfileError
 from dmp_fhir.profiles.validator import Validator
 from dmp_fhir.settings import Settings
 from dmp_fhir.store import schema
-from dmp_fhir.store.database import Database
 from dmp_fhir.wire.json import parse_json
 from dmp_fhir.wire.positions import Position, locator
 from dmp_fhir.wire.xml import parse_xml
@@ -183,6 +183,6 @@ def load(package: Path, open_value_sets: bool) -> None:
     for url in loaded.opened:
         click.echo(f"unchecked value set: {url}", err=True)
     if schema.is_current(settings.database):
-        database, observer = Database.open(settings.database), Observer(address=settings.base_url)
+        database, observer = open_database(settings), Observer(address=settings.base_url)
         trace_command(database, "profiles-load", system_clock(), observer=observer, reason=loaded.name)
     click.echo(f"{loaded.name}: {loaded.count} definitions loaded")

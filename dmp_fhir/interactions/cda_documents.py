@@ -16,7 +16,7 @@ from dmp_fhir.profiles.named import Named, identifier_key
 from dmp_fhir.profiles.submission import SubmittedDocument
 from dmp_fhir.registry.documents import StoredDocument, stored_document
 from dmp_fhir.registry.identifiers import Owner, claim, owner_of, release
-from dmp_fhir.registry.payloads import payload_of
+from dmp_fhir.registry.payloads import content_of, payload_of
 from dmp_fhir.registry.records import find_record
 from dmp_fhir.registry.search.query import PatientByIdentifier
 from dmp_fhir.store.payloads import PayloadDamaged
@@ -105,7 +105,7 @@ def _stored_header(gate: Writing, record_id: str, document: StoredDocument) -> H
     if payload is None or "xml" not in payload.content_type:
         return None
     try:
-        return read_cda(gate.exchange.services.payloads.get(payload.digest))
+        return read_cda(content_of(gate.reader, gate.exchange.services.payloads, record_id, payload))
     except (UnreadableCda, PayloadDamaged):
         return None  # nothing to succeed to; a damaged file is told to who reads it
 

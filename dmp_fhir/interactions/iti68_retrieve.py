@@ -14,7 +14,7 @@ from dmp_fhir.interactions.gate import Gate
 from dmp_fhir.interactions.messages import Response
 from dmp_fhir.outcome import not_found, refuse
 from dmp_fhir.policy.actions import Action
-from dmp_fhir.registry.payloads import Payload, visible_payload
+from dmp_fhir.registry.payloads import Payload, content_of, visible_payload
 from dmp_fhir.registry.versions import Found, home_of
 from dmp_fhir.wire.negotiation import Format, media_type, quality
 
@@ -39,7 +39,7 @@ def retrieve(gate: Gate) -> Response:
     require_unmodified(request, found)
     if is_unchanged(request, found):
         return Response(304, etag=etag(1), last_modified=payload.created)
-    content = gate.exchange.services.payloads.get(payload.digest)
+    content = content_of(gate.reader, gate.exchange.services.payloads, record_id, payload)
     response = _answer(gate, payload, content)
     response.etag, response.last_modified = etag(1), payload.created
     return response

@@ -235,9 +235,9 @@ def _deposit(
     if relations:
         stored["relatesTo"] = relations
     found = insert_document(gate.tx, record_id, stored, instant, authors, receipt.submission_set.id)
-    digest = gate.exchange.services.payloads.put(content)
+    payloads = gate.exchange.services.payloads
     insert_payload(
-        gate.tx, record_id, payload_id, payload_type, document_id, document.content_type, content, digest, instant
+        gate.tx, record_id, payload_id, payload_type, document_id, document.content_type, content, payloads, instant
     )
     key = key_of(tree.get("masterIdentifier", {}))
     if key:

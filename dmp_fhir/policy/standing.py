@@ -8,6 +8,9 @@ from datetime import date, datetime
 from typing import Any, Protocol
 from zoneinfo import ZoneInfo
 
+from dmp_fhir.store.identifiers import matricule
+from dmp_fhir.store.key_ring import KeyRing
+
 PARIS = ZoneInfo("Europe/Paris")
 MAJORITY_AGE = 18
 # A motive opens a record once in this time (AR-50).
@@ -28,6 +31,8 @@ _RESPONSIBLE = "GUARD"
 
 class Rows(Protocol):
     """The part of `store.database.Reader` that is needed here."""
+
+    keys: KeyRing | None
 
     def rows(self, sql: str, params: dict[str, Any] | None = None) -> list[tuple]: ...
 
@@ -121,7 +126,7 @@ _QUERY = """
 SELECT 'record', status, birth_date, '', '', CAST(NULL AS BIGINT), CAST(NULL AS BIGINT), clock
   FROM record WHERE id = :record
 UNION ALL
-SELECT 'ins', i.system, i.value, '', '', NULL, NULL, 0
+SELECT 'ins', i.system, i.value, COALESCE(i.sealed, ''), '', NULL, NULL, 0
   FROM search_token t JOIN ins i ON i.system = t.system AND i.value = t.code AND i.record_id = t.record_id
  WHERE t.record_id = :record AND t.resource_id = :record AND t.resource_type = 'Patient'
    AND t.parameter = 'identifier'
@@ -187,11 +192,19 @@ def load_standing(
     return Standing(
         record_id=record_id,
         status=status,
-        ins=frozenset(f"{system}|{value}" for system, value, *_ in parts["ins"]),
+        ins=_matricules(reader, record_id, parts["ins"]),
         majority_ms=majority(birth_date, majority_age),
         representatives=_representatives(parts["related"]),
         may_be_author=author is None or bool(parts["authored"]),
         **_compile(parts, now_ms),
+    )
+
+
+def _matricules(reader: Rows, record_id: str, rows: list[tuple]) -> frozenset[str]:
+    """`system|value` of each matricule: what is in the row is its hash, unless nothing was sealed."""
+    return frozenset(
+        f"{system}|{matricule(reader.keys, record_id, system, sealed) if sealed else value}"
+        for system, value, sealed, *_ in rows
     )
 
 

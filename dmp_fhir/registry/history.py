@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from dmp_fhir.policy.predicate import Predicate
-from dmp_fhir.store.bodies import unpack
+from dmp_fhir.store.bodies import event_place, open_body
 from dmp_fhir.store.database import Reader
 
 
@@ -60,7 +60,10 @@ def history_lines(
         f"SELECT a.recorded, a.id, a.agent_category, a.body {sql} ORDER BY a.recorded DESC, a.id DESC LIMIT {most:d}",
         params,
     )
-    return [Line(recorded, event_id, category, unpack(body)) for recorded, event_id, category, body in rows]
+    return [
+        Line(recorded, event_id, category, open_body(reader.keys, record_id, event_place(record_id, event_id), body))
+        for recorded, event_id, category, body in rows
+    ]
 
 
 def history_length(

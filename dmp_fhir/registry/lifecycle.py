@@ -103,8 +103,11 @@ def hold(tx: Transaction, record_id: str, instant: int | None) -> bool:
 
 def erase(tx: Transaction, record_id: str, instant: int) -> None:
     """Remove everything a record holds, its versions and its matricule included: a new record can be opened for the
-    same person (AR-11). The trace stays, it names no content. The bytes of documents that no other record names are
-    removed by `collect_orphans`."""
+    same person (AR-11). The trace stays: its columns, and the entry of the erasure; the other bodies are sealed by the
+    key of the record, which the caller destroys after the commit (jobs.py). The files of the documents are removed by
+    `collect_orphans`."""
+    if tx.dialect == "sqlite":
+        tx.rows("PRAGMA secure_delete = ON")  # what columns hold in clear goes from the file too
     _note(tx, record_id, erased=instant)
     for table in CONTENT:
         tx.execute(f"DELETE FROM {table} WHERE record_id = :record_id", {"record_id": record_id})

@@ -11,6 +11,7 @@ from dmp_fhir.registry.search.query import PatientById, PatientByIdentifier
 from dmp_fhir.registry.shelves import put_new, put_next
 from dmp_fhir.registry.versions import Found
 from dmp_fhir.store.database import Reader, Transaction
+from dmp_fhir.store.identifiers import hidden, ins_row, keys_of
 from dmp_fhir.wire.queries import query_pairs
 
 Tree = dict[str, Any]
@@ -18,20 +19,22 @@ Designator = PatientById | PatientByIdentifier
 
 
 def find_record(reader: Reader, designator: Designator) -> str | None:
-    """The record's id, or None. Only INS matricules name a record: local numbers and INS-C do not."""
+    """The record's id, or None. Only INS matricules name a record: local numbers and INS-C do not. They are looked up
+    by their keyed hash (TF-159)."""
     if isinstance(designator, PatientById):
         row = reader.row("SELECT id FROM record WHERE id = :id AND status <> 'directory'", {"id": designator.id})
     elif designator.system:
         row = reader.row(
             "SELECT record_id FROM ins WHERE system = :system AND value = :value",
-            {"system": designator.system, "value": designator.value},
+            {"system": designator.system, "value": hidden(reader, designator.value)},
         )
     else:
         rows = reader.rows(
             "SELECT record_id FROM ins WHERE system IN ("
             + ", ".join(f":s{n}" for n in range(len(INS_SYSTEMS)))
             + ") AND value = :value",
-            {f"s{n}": system for n, system in enumerate(sorted(INS_SYSTEMS))} | {"value": designator.value},
+            {f"s{n}": system for n, system in enumerate(sorted(INS_SYSTEMS))}
+            | {"value": hidden(reader, designator.value)},
         )
         row = rows[0] if len({each[0] for each in rows}) == 1 else None
     return row[0] if row else None
@@ -69,6 +72,7 @@ def create_record(
     """Open a record: the Patient, and its claim on its matricules (UniqueViolation when somebody has one).
     Refused (422) when one of them is none: two spellings of a matricule would be two records (TF-105); or when it is of
     none of `systems`, those that this registry serves."""
+    keys_of(tx).make(record_id, instant)
     found = put_new(tx, record_id, patient, instant, {"clock": instant})
     _claim_ins(tx, record_id, patient, systems)
     return found
@@ -103,4 +107,4 @@ def _claim_ins(tx: Transaction, record_id: str, patient: Tree, systems: frozense
         )
     for each in matricules:
         parse_ins(each.system or "", each.value, systems=systems, expression="Patient.identifier")
-        tx.insert("ins", {"system": each.system, "value": each.value, "record_id": record_id})
+        tx.insert("ins", ins_row(keys_of(tx), record_id, each.system or "", each.value))

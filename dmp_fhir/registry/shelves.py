@@ -18,8 +18,8 @@ from dmp_fhir.registry.columns import (
     party_columns,
     record_columns,
 )
-from dmp_fhir.registry.versions import Found, add_version, settle, stamp
-from dmp_fhir.store.bodies import unpack
+from dmp_fhir.registry.versions import Found, add_version, opened, settle, stamp
+from dmp_fhir.store.bodies import event_place, open_body
 from dmp_fhir.store.database import Reader, Transaction
 
 Tree = dict[str, Any]
@@ -115,7 +115,10 @@ def current(
     )
     if row and again:
         again.check(reader, record_id, resource_id, row[4:])
-    return Found(resource_type, resource_id, row[0], row[1], unpack(row[2]), row[3]) if row else None
+    if row is None:
+        return None
+    body = opened(reader, record_id, resource_type, resource_id, row[0], row[2])
+    return Found(resource_type, resource_id, row[0], row[1], body, row[3])
 
 
 def audit_event(reader: Reader, record_id: str, event_id: str, predicate: Predicate) -> Found | None:
@@ -125,4 +128,7 @@ def audit_event(reader: Reader, record_id: str, event_id: str, predicate: Predic
         f" AND ({predicate.sql})",
         {"record_id": record_id, "id": event_id} | dict(predicate.params),
     )
-    return Found("AuditEvent", event_id, 1, row[0], unpack(row[1])) if row else None
+    if row is None:
+        return None
+    body = open_body(reader.keys, record_id, event_place(record_id, event_id), row[1])
+    return Found("AuditEvent", event_id, 1, row[0], body)

@@ -10,10 +10,12 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+from dmp_fhir.canonicals import INS_SYSTEMS
 from dmp_fhir.instants import instant_text
 from dmp_fhir.registry.index import extract
-from dmp_fhir.store.bodies import pack, unpack
+from dmp_fhir.store.bodies import open_body, seal_body, version_place
 from dmp_fhir.store.database import Reader, Transaction
+from dmp_fhir.store.identifiers import hidden
 from dmp_fhir.wire.json import dump_json
 
 Tree = dict[str, Any]
@@ -66,6 +68,7 @@ def stamp(tree: Tree, resource_id: str, version: int, instant: int) -> Tree:
 def add_version(tx: Transaction, record_id: str, tree: Tree, version: int, instant: int, method: str) -> bytes:
     """Store one more version and what searches look for in it; returns the bytes that will be served."""
     body = dump_json(tree)
+    place = version_place(record_id, tree["resourceType"], tree["id"], version)
     tx.insert(
         "resource_version",
         {
@@ -75,7 +78,7 @@ def add_version(tx: Transaction, record_id: str, tree: Tree, version: int, insta
             "version": version,
             "last_updated": instant,
             "method": method,
-            "body": pack(body),
+            "body": seal_body(tx.keys, record_id, place, body),
         },
     )
     _index(tx, record_id, tree, fresh=version == 1)
@@ -94,7 +97,7 @@ def _index(tx: Transaction, record_id: str, tree: Tree, *, fresh: bool) -> None:
     owner = {"record_id": record_id, "resource_type": tree["resourceType"], "resource_id": tree["id"]}
     extracted = extract(tree)
     values: tuple[list[tuple[str, ...]], ...] = (
-        [*extracted.tokens],
+        _looked_up(tx, tree["resourceType"], extracted.tokens),
         [*extracted.texts],
         [*extracted.references],
     )
@@ -107,6 +110,16 @@ def _index(tx: Transaction, record_id: str, tree: Tree, *, fresh: bool) -> None:
         for value in known.difference(wanted):
             if not _stays_findable(tree, value):
                 _forget(tx, table, columns, owner, value)
+
+
+def _looked_up(tx: Transaction, resource_type: str, tokens: list[tuple[str, str, str]]) -> list[tuple[str, ...]]:
+    """The tokens as they are kept: the matricule of a patient as its keyed hash, which searches look for too."""
+    if resource_type != "Patient":
+        return [*tokens]
+    return [
+        (parameter, system, hidden(tx, code) if parameter == "identifier" and system in INS_SYSTEMS else code)
+        for parameter, system, code in tokens
+    ]
 
 
 def _indexed(tx: Transaction, table: str, columns: tuple[str, ...], owner: Tree) -> set[tuple[str, ...]]:
@@ -143,7 +156,10 @@ def version_of(reader: Reader, record_id: str, resource_type: str, resource_id: 
             "version": version,
         },
     )
-    return Found(resource_type, resource_id, version, row[0], unpack(row[1]), row[2]) if row else None
+    if row is None:
+        return None
+    body = opened(reader, record_id, resource_type, resource_id, version, row[1])
+    return Found(resource_type, resource_id, version, row[0], body, row[2])
 
 
 def versions_of(reader: Reader, record_id: str, resource_type: str, resource_id: str) -> list[Found]:
@@ -153,4 +169,19 @@ def versions_of(reader: Reader, record_id: str, resource_type: str, resource_id:
         " AND resource_type = :resource_type AND resource_id = :resource_id ORDER BY version DESC",
         {"record_id": record_id, "resource_type": resource_type, "resource_id": resource_id},
     )
-    return [Found(resource_type, resource_id, row[0], row[1], unpack(row[2]), row[3]) for row in rows]
+    return [
+        Found(
+            resource_type,
+            resource_id,
+            version,
+            last_updated,
+            opened(reader, record_id, resource_type, resource_id, version, body),
+            method,
+        )
+        for version, last_updated, body, method in rows
+    ]
+
+
+def opened(reader: Reader, record_id: str, resource_type: str, resource_id: str, version: int, stored: bytes) -> bytes:
+    """The JSON of a stored version."""
+    return open_body(reader.keys, record_id, version_place(record_id, resource_type, resource_id, version), stored)

@@ -9,9 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from dmp_fhir.store.bodies import BodyDamaged, unpack
+from dmp_fhir.store.bodies import BodyDamaged, document_place, event_place, open_body, version_place
 from dmp_fhir.store.database import Database, Reader, StoreDamaged
+from dmp_fhir.store.errors import KeyDestroyed, KeysUnavailable
+from dmp_fhir.store.identifiers import keys_of
 from dmp_fhir.store.payloads import PayloadDamaged, PayloadStore
+from dmp_fhir.store.sealing import SealBroken
 
 # Each statement answers the rows that should not exist: record, resource type, id.
 _RULES = {
@@ -92,6 +95,7 @@ _CURRENT_SQL = """
 """
 _VERSION_KEY = ("record_id", "resource_type", "resource_id", "version")
 _BATCH = 500
+ERASED = "erased: the key of the record was destroyed"
 
 
 def check(database: Database, payloads: PayloadStore) -> list[str]:
@@ -137,32 +141,41 @@ def _rows(reader: Reader) -> Iterator[str]:
 def _bodies(reader: Reader) -> Iterator[str]:
     for row in in_batches(reader, "resource_version", _VERSION_KEY, ("body",)):
         record_id, resource_type, resource_id, version, body = row
-        try:
-            unpack(body)
-        except BodyDamaged as error:
-            yield f"{resource_type}/{resource_id} version {version} in record {record_id or 'DIRECTORY'}: {error}"
+        place = version_place(record_id, resource_type, resource_id, version)
+        if finding := _body(reader, record_id, place, body):
+            yield f"{resource_type}/{resource_id} version {version} in record {record_id or 'DIRECTORY'}: {finding}"
+    for record_id, event_id, body in in_batches(reader, "audit_event", ("record_id", "id"), ("body",)):
+        finding = _body(reader, record_id, event_place(record_id, event_id), body)
+        if finding and finding != ERASED:
+            yield f"AuditEvent/{event_id} in record {record_id or 'DIRECTORY'}: {finding}"
+
+
+def _body(reader: Reader, record_id: str, place: str, body: bytes) -> str | None:
+    """What is wrong with a stored body; `ERASED` when its record's key was destroyed, as it should with the record."""
+    try:
+        open_body(reader.keys, record_id, place, body)
+    except (BodyDamaged, KeysUnavailable) as error:
+        return str(error)
+    except KeyDestroyed:
+        return ERASED
+    return None
 
 
 def _payloads(reader: Reader, payloads: PayloadStore) -> Iterator[str]:
-    latest: tuple[bytes, int | str] = (b"", 0)
-    for digest, _, resource_id, size, resource_type in in_batches(
-        reader, "payload", ("sha256", "record_id", "id"), ("size", "resource_type")
-    ):
-        if digest != latest[0]:
-            latest = (digest, _state(payloads, digest))
-        state = latest[1]
-        if isinstance(state, str):
-            yield f"{resource_type}/{resource_id}: {state}"
-        elif state != size:
-            yield f"{resource_type}/{resource_id}: {size} bytes announced, {state} stored"
-
-
-def _state(payloads: PayloadStore, digest: bytes) -> int | str:
-    """The size of a payload, or what is wrong with it."""
-    try:
-        return len(payloads.get(digest))
-    except PayloadDamaged as error:
-        return str(error)
+    for row in in_batches(reader, "payload", ("sha256", "record_id", "id"), ("size", "resource_type", "sealed")):
+        digest, record_id, payload_id, size, resource_type, sealed = row
+        try:
+            content = payloads.get(digest)
+            if sealed:
+                place = document_place(record_id, resource_type, payload_id)
+                content = keys_of(reader).of(record_id).open_document(place, content)
+        except (PayloadDamaged, SealBroken, KeysUnavailable) as error:
+            yield f"{resource_type}/{payload_id}: {error}"
+        except KeyDestroyed:
+            yield f"{resource_type}/{payload_id}: {ERASED}"
+        else:
+            if len(content) != size:
+                yield f"{resource_type}/{payload_id}: {size} bytes announced, {len(content)} stored"
 
 
 def in_batches(reader: Reader, table: str, key: tuple[str, ...], more: tuple[str, ...]) -> Iterator[tuple[Any, ...]]:

@@ -17,7 +17,7 @@ import time
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from dmp_fhir.store.errors import (
     ConstraintViolation,
@@ -30,6 +30,9 @@ from dmp_fhir.store.postgresql import PostgresqlConnection
 from dmp_fhir.store.sqlite import SqliteConnection, path_of
 from dmp_fhir.store.statements import insert_into
 from dmp_fhir.store.turns import Turns
+
+if TYPE_CHECKING:
+    from dmp_fhir.store.key_ring import KeyRing
 
 __all__ = [
     "ConstraintViolation",
@@ -56,11 +59,12 @@ _open: weakref.WeakSet[Database] = weakref.WeakSet()
 class Reader:
     """Reads inside one snapshot or one transaction."""
 
-    __slots__ = ("_connection", "dialect")
+    __slots__ = ("_connection", "dialect", "keys")
 
-    def __init__(self, connection: Connection, dialect: str) -> None:
+    def __init__(self, connection: Connection, dialect: str, keys: KeyRing | None = None) -> None:
         self._connection = connection
         self.dialect = dialect
+        self.keys = keys
 
     def rows(self, sql: str, params: Params | None = None) -> list[Row]:
         return self._connection.rows(sql, params)
@@ -77,8 +81,8 @@ class Transaction(Reader):
 
     __slots__ = ("_committed", "_last", "sealing")
 
-    def __init__(self, connection: Connection, dialect: str, sealing: Any = None) -> None:
-        super().__init__(connection, dialect)
+    def __init__(self, connection: Connection, dialect: str, keys: KeyRing | None = None, sealing: Any = None) -> None:
+        super().__init__(connection, dialect, keys)
         self.sealing = sealing
         self._last: dict[Callable[[Transaction, list[Any]], None], list[Any]] = {}
         self._committed: list[Callable[[], None]] = []
@@ -143,10 +147,14 @@ class _Holder:
 
 
 class Database:
-    """`sqlite:////path/of/file` or `postgresql://user@host/name`, migrated before (store/schema.py)."""
+    """`sqlite:////path/of/file` or `postgresql://user@host/name`, migrated before (store/schema.py).
+
+    `keys` opens and seals what belongs to records; `store.opening.open_registry` gives a database with them. Without
+    them nothing can be sealed, nor anything sealed be read."""
 
     def __init__(self, url: str) -> None:
         self.url = url
+        self.keys: KeyRing | None = None
         self.dialect = dialect_of(url)
         self.turns = Turns()
         # Signs the heads of the trace (audit/heads.py); None where no key is at hand.
@@ -166,13 +174,13 @@ class Database:
     def snapshot(self) -> Iterator[Reader]:
         """One consistent view of the latest committed state, read only."""
         with self._session(write=False) as connection:
-            yield Reader(connection, self.dialect)
+            yield Reader(connection, self.dialect, self.keys)
 
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:
         """All of the block or nothing. May raise TransactionConflict: prefer `write`, which runs the work again."""
         with self._session(write=True) as connection:
-            tx = Transaction(connection, self.dialect, self.sealing)
+            tx = Transaction(connection, self.dialect, self.keys, self.sealing)
             yield tx
             tx.finish()
         tx.tell_committed()
@@ -199,6 +207,8 @@ class Database:
 
     def close(self) -> None:
         """Close the connections of all threads of this process; a later use opens new ones."""
+        if self.keys is not None:
+            self.keys.close()
         for holder in list(self._holders):
             holder.close()
         self._holders.clear()

@@ -29,3 +29,16 @@ class TransactionConflict(StoreUnavailable):
 
 class StoreDamaged(Exception):
     """The engine found its own files damaged. Nothing of the answer can be believed: HTTP 500 and an alarm (TF-207)."""
+
+
+class KeysUnavailable(StoreUnavailable):
+    """The keys of the registry cannot be had for the moment, or it was opened without them: nothing sealed is read, and
+    nothing is written, rather than written in clear (TF-242). HTTP 503."""
+
+
+class KeysRefused(KeysUnavailable):
+    """The keys are missing, empty, short, or not those of this registry: the start is refused with this sentence."""
+
+
+class KeyDestroyed(Exception):
+    """The record was erased: its key is gone, and what it sealed with it."""

@@ -1,4 +1,5 @@
-"""Document payloads, outside the rows, each in a file named by the SHA-256 of its bytes.
+"""Document payloads, outside the rows, each in a file named by the SHA-256 of its bytes: those of the sealed document
+(registry/payloads.py seals and opens), so the name says nothing of what the document holds.
 
 A file appears whole or not at all: written under a temporary name, flushed, renamed, and the folder flushed, before the
 commit of the row that names it. A transaction that then fails leaves an orphan, which `collect_orphans` removes after a
@@ -10,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,6 +54,13 @@ class PayloadStore:
         self.adopt(digest, content)
         return digest
 
+    def put_pieces(self, pieces: Iterable[bytes]) -> bytes:
+        """The same for content that comes piece by piece, of which there is no other copy."""
+        try:
+            return self._write(pieces)
+        except OSError as error:
+            raise StoreUnavailable(f"payload not written: {error.strerror}") from error
+
     def get(self, digest: bytes) -> bytes:
         """The bytes whose SHA-256 is `digest`, verified; PayloadDamaged when missing or altered."""
         path = self._path(digest)
@@ -78,9 +86,10 @@ class PayloadStore:
         """Keep durably a file that `stored` gave, here or in another registry."""
         path = self._path(digest)
         try:
-            if not self._refresh(path, stored):
-                self._write(path, stored)
-            _flush_folder(path.parent)
+            if self._refresh(path, stored):
+                _flush_folder(path.parent)
+            else:
+                self._write([stored])
         except OSError as error:
             raise StoreUnavailable(f"payload not written: {error.strerror}") from error
 
@@ -119,21 +128,28 @@ class PayloadStore:
             return False
         return True
 
-    def _write(self, path: Path, content: bytes) -> None:
-        if not path.parent.exists():
-            path.parent.mkdir(exist_ok=True, mode=0o700)
-            _flush_folder(self.folder)
+    def _write(self, pieces: Iterable[bytes]) -> bytes:
+        """The SHA-256 of the pieces, once they are on the disk."""
+        hashed = hashlib.sha256()
         temporary = self._temporary / f"{os.getpid()}-{secrets.token_hex(8)}"
         try:
             descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(descriptor, "wb") as file:
-                file.write(content)
+                for piece in pieces:
+                    hashed.update(piece)
+                    file.write(piece)
                 file.flush()
                 os.fsync(file.fileno())
+            path = self._path(hashed.digest())
+            if not path.parent.exists():
+                path.parent.mkdir(exist_ok=True, mode=0o700)
+                _flush_folder(self.folder)
             temporary.rename(path)
+            _flush_folder(path.parent)
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
+        return hashed.digest()
 
     def _old_files(self, limit: int) -> Iterator[Path]:
         for shard in sorted(self.folder.iterdir()):

@@ -6,7 +6,8 @@ id of its Patient. People and organisations that belong to no record are in the 
 of their own.
 
 Instants are milliseconds since 1970 UTC; an interval `[x_low, x_high)` is what a FHIR date of some precision covers.
-Resource bodies are the exact JSON bytes that are served, compressed (store/bodies.py).
+Resource bodies are the exact JSON bytes that are served, compressed and sealed (store/bodies.py). Which columns hold
+readable words all the same, and why, is in docs/decisions/0038-encryption-at-rest.md.
 """
 
 from __future__ import annotations
@@ -83,14 +84,29 @@ record = Table(
     sqlite_with_rowid=False,
 )
 
+# `value` is a keyed hash of the matricule (KeyRing.hidden), `sealed` the matricule itself under the key of the record,
+# in base64.
 ins = Table(
     "ins",
     metadata,
     Column("system", String(64), nullable=False),
     Column("value", String(32), nullable=False),
     Column("record_id", String(64), nullable=False),
+    _text("sealed", nullable=True),
     PrimaryKeyConstraint("system", "value"),
     sqlite_with_rowid=False,
+)
+
+# Which key store holds the keys of this registry (store/opening.py): one row. `plain_readable` when it is older than
+# its keys: bodies and documents of that time may be here in clear.
+keys_in_use = Table(
+    "keys_in_use",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("key_store", String(64), nullable=False),
+    _flag("plain_readable"),
+    _instant("since"),
+    CheckConstraint("id = 1", name="keys_in_use_is_one"),
 )
 
 # --- global questions ------------------------------------------------------------------------------------------------
@@ -200,7 +216,8 @@ Index(
     document_author.c.document_id,
 )
 
-# What attachment.url leads to: a Binary, or a Bundle of type document. Bytes are outside the rows (store/payloads.py).
+# What attachment.url leads to: a Binary, or a Bundle of type document. Bytes are outside the rows (store/payloads.py),
+# `sealed` in a file; `sha256` is that of the file and its name, `size` that of the document.
 payload = _owned_by_record(
     "payload",
     Column("id", String(64), nullable=False),
@@ -208,9 +225,14 @@ payload = _owned_by_record(
     Column("document_id", String(64), nullable=False),
     Column("content_type", Text, nullable=False),
     Column("size", BigInteger, nullable=False),
-    Column("sha1", LargeBinary(20), nullable=False),
     Column("sha256", LargeBinary(32), nullable=False),
     _instant("created"),
+    Column(
+        "sealed",
+        Boolean(create_constraint=True, name="sealed_is_boolean"),
+        nullable=False,
+        server_default=false(),
+    ),
     CheckConstraint("resource_type IN ('Binary', 'Bundle')", name="payload_resource_type"),
     CheckConstraint("size >= 0", name="payload_size"),
 )

@@ -7,6 +7,7 @@ from typing import Any
 
 from dmp_fhir.canonicals import CONSENT_KIND_SYSTEM, EXT_CLOSURE, IDNPS, IDNST, V3_ACT_REASON
 from dmp_fhir.interactions.services import Services
+from tests.support.keys import looked_up
 from tests.support.server import TickingClock
 
 Tree = dict[str, Any]
@@ -78,7 +79,11 @@ class Office:
             return reader.rows(sql, params)
 
     def record(self, ins: str) -> str:
-        return str(self.rows("SELECT record_id FROM ins WHERE value = :value", value=ins.rpartition("|")[2])[0][0])
+        return str(
+            self.rows("SELECT record_id FROM ins WHERE value = :value", value=looked_up(self.services.database, ins))[
+                0
+            ][0]
+        )
 
     def messages(self, ins: str, kind: str) -> list[tuple[str, str]]:
         """Recipients of the messages of a kind about a record."""

@@ -13,6 +13,7 @@ from dmp_fhir.audit.heads import HeadKeys, Sealing, Witness, attach
 from dmp_fhir.audit.verification import Report, verify
 from dmp_fhir.store.database import Database
 from tests.audit.test_events import CONTEXT, NOW, READ
+from tests.support.keys import with_new_keys
 
 RECORDS = 7
 
@@ -36,7 +37,7 @@ class Log:
     @classmethod
     def made(cls, url: str, folder: Path) -> Log:
         clock = Clock()
-        return cls(attach(Database.open(url), folder / "keys", folder / "heads", clock), folder, clock)
+        return cls(attach(with_new_keys(url, folder / "keys"), folder / "keys", folder / "heads", clock), folder, clock)
 
     @property
     def sealing(self) -> Sealing:

@@ -122,7 +122,7 @@ class _Same:
 
 class _Quiet:
     def __init__(self, tx: Transaction) -> None:
-        self.rows, self.row, self.dialect = tx.rows, tx.row, tx.dialect
+        self.rows, self.row, self.dialect, self.keys = tx.rows, tx.row, tx.dialect, tx.keys
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import pytest
 
 from dmp_fhir.audit import log
 from dmp_fhir.audit.acts import Act
-from dmp_fhir.store.bodies import unpack
+from dmp_fhir.store.bodies import event_place, open_body
 from dmp_fhir.store.database import Database
 from tests.audit.test_events import CONTEXT, NOW, READ
 
@@ -20,6 +20,10 @@ def rows(database: Database) -> list[tuple]:
             "SELECT id, record_id, subtype, action, outcome, agent_id, structure_id, purpose, entity_type, entity_id,"
             " secret, body FROM audit_event ORDER BY id"
         )
+
+
+def body_of(database: Database, row: tuple) -> bytes:
+    return open_body(database.keys, row[1], event_place(row[1], row[0]), row[11])
 
 
 def test_an_act_becomes_a_row(database: Database) -> None:
@@ -39,7 +43,7 @@ def test_an_act_becomes_a_row(database: Database) -> None:
         "d1",
     )
     assert not row[10]
-    event = json.loads(unpack(row[11]))
+    event = json.loads(body_of(database, row))
     assert (event["resourceType"], event["id"]) == ("AuditEvent", number)
 
 
@@ -53,7 +57,7 @@ def test_an_act_on_several_things_is_one_event_each(database: Database) -> None:
     assert [(row[8], row[9]) for row in found] == [*((kind, one) for kind, one, _ in entities), ("", "")]
     for row in found[:3]:
         others = {one for _, one, _ in entities} - {row[9]}
-        assert not any(f"/{other}/" in unpack(row[11]).decode() for other in others)
+        assert not any(f"/{other}/" in body_of(database, row).decode() for other in others)
 
 
 def test_no_act_without_its_trace_and_no_trace_without_its_act(database: Database) -> None:

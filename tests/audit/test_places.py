@@ -15,6 +15,7 @@ from dmp_fhir.audit.grants import grants_for
 from dmp_fhir.audit.heads import HeadKeys, Witness
 from dmp_fhir.audit.placing import ENTRIES_PER_HEAD
 from dmp_fhir.store import schema
+from dmp_fhir.store.bodies import pack
 from dmp_fhir.store.database import ConstraintViolation, Database
 from tests.audit.logs import Log
 from tests.audit.test_events import CONTEXT, NOW, READ
@@ -32,6 +33,7 @@ def test_a_log_of_before_gets_its_places_in_order_of_time(database_url: str, tmp
             row = rows.trace(f"r{number % 7}", f"t{number:04}") | {
                 "recorded": 10_000 - number,
                 "secret": number % 2 > 0,
+                "body": pack(b"{}"),
             }
             tx.insert("audit_event", {name: row[name] for name in row if name not in PLACES})
     database.close()

@@ -13,7 +13,6 @@ from typing import Any
 
 import orjson
 import pytest
-from sqlalchemy import inspect
 
 from dmp_fhir.audit.placing import append_rows
 from dmp_fhir.backup import archive, restoring
@@ -30,6 +29,7 @@ from tests.backup.conftest import KEY, NewUrl, content_of, differences
 from tests.conftest import DIALECTS
 from tests.store import rows
 from tests.support import tally
+from tests.support.keys import reopened, with_keys
 
 NOW = 1_795_000_000_000
 NAMES_OF_TABLES = {
@@ -56,6 +56,12 @@ def small(database: Database, payloads: PayloadStore, tmp_path: Path) -> Path:
     return tmp_path / "backup"
 
 
+def with_its_keys(tmp_path: Path) -> Callable[[str], Database]:
+    """Opens a registry with the keys that the fixture `database` has: they are in no backup."""
+    keys = tmp_path / "record_keys"
+    return lambda url: with_keys(url, keys, keys)
+
+
 @pytest.mark.parametrize("target", DIALECTS)
 def test_restore_drill(
     seeded_url: str, data_folder: Path, tmp_path: Path, new_url: NewUrl, target: str, monkeypatch: pytest.MonkeyPatch
@@ -67,7 +73,7 @@ def test_restore_drill(
     database = Database.open(seeded_url)
     manifest = make(tmp_path / "first", KEY, database, payloads, NOW)
     url = new_url(target)
-    restored = restore(tmp_path / "first", KEY, url, there)
+    restored = restore(tmp_path / "first", KEY, url, there, opening=lambda copied: reopened(copied, data_folder))
     found = differences(seeded_url, payloads, url, there)
     tally.count("K", "restore drills")
     tally.count("K", "differences", len(found))
@@ -76,10 +82,10 @@ def test_restore_drill(
     assert restored.manifest == manifest
     assert restored.rows > 3000
     assert manifest.documents.count == 72
-    copy = Database.open(url)
+    copy = reopened(url, data_folder)
     assert make(tmp_path / "second", KEY, copy, there, NOW) == manifest
     with copy.transaction() as tx:  # the copy works, guards included
-        tx.at_the_end(append_rows, [rows.trace("r1", "t1")])
+        tx.at_the_end(append_rows, [rows.trace("", "t1")])
     with pytest.raises(Exception, match="append-only"), copy.transaction() as tx:
         tx.execute("DELETE FROM audit_event")
     copy.close()
@@ -114,7 +120,7 @@ def test_values_that_databases_write_differently(
     make(tmp_path / "backup", KEY, database, payloads, NOW)
     for dialect in DIALECTS:
         url = new_url(dialect)
-        restored = restore(tmp_path / "backup", KEY, url, payloads)
+        restored = restore(tmp_path / "backup", KEY, url, payloads, opening=with_its_keys(tmp_path))
         assert len(restored.findings) == 2 * len(names)  # these documents have no versions: `check` says so
         assert content_of(url) == content_of(database.url)
 
@@ -206,7 +212,10 @@ def test_tf_235_a_bad_backup_is_found_before_anything_is_touched(
     verify(small, KEY)
     act(small)
     database.close()
-    for attempt in (lambda: verify(small, KEY), lambda: restore(small, KEY, database.url, payloads, replace=True)):
+    for attempt in (
+        lambda: verify(small, KEY),
+        lambda: restore(small, KEY, database.url, payloads, replace=True, opening=with_its_keys(small.parent)),
+    ):
         with pytest.raises(BackupDamaged, match=cause):
             attempt()
     tally.count("K", "bad backups tried")
@@ -278,16 +287,16 @@ def test_a_registry_that_is_there_stays_unless_asked(small: Path, database: Data
     before = content_of(database.url)
     database.close()
     with pytest.raises(NotRestored, match="not empty"):
-        restore(small, KEY, database.url, payloads)
+        restore(small, KEY, database.url, payloads, opening=with_its_keys(small.parent))
     assert content_of(database.url) == before
-    assert restore(small, KEY, database.url, payloads, replace=True).findings == ()
+    assert restore(small, KEY, database.url, payloads, replace=True, opening=with_its_keys(small.parent)).findings == ()
     assert "later" not in str(content_of(database.url)["record"])
 
 
 def test_an_empty_registry_is_no_obstacle(small: Path, empty_url: str, tmp_path: Path) -> None:
     schema.upgrade(empty_url)
     there = PayloadStore(tmp_path / "there")
-    assert restore(small, KEY, empty_url, there).findings == ()
+    assert restore(small, KEY, empty_url, there, opening=with_its_keys(small.parent)).findings == ()
 
 
 def test_a_restore_that_breaks_off_leaves_an_empty_registry(
@@ -300,10 +309,10 @@ def test_a_restore_that_breaks_off_leaves_an_empty_registry(
 
     monkeypatch.setattr(PayloadStore, "adopt", fail)
     with pytest.raises(OSError, match="disk full"):
-        restore(small, KEY, url, there)
+        restore(small, KEY, url, there, opening=with_its_keys(small.parent))
     monkeypatch.undo()
     assert content_of(url)["document"] == []
-    assert restore(small, KEY, url, there).findings == ()
+    assert restore(small, KEY, url, there, opening=with_its_keys(small.parent)).findings == ()
 
 
 KILLED = """
@@ -321,7 +330,9 @@ def test_a_restore_that_is_killed_is_run_again(
     url = new_url(database.dialect)
     arguments = [sys.executable, "-c", KILLED, str(small), url, str(tmp_path / "there")]
     assert subprocess.run(arguments, check=False).returncode == 9
-    assert restore(small, KEY, url, PayloadStore(tmp_path / "there")).findings == ()
+    assert (
+        restore(small, KEY, url, PayloadStore(tmp_path / "there"), opening=with_its_keys(small.parent)).findings == ()
+    )
 
 
 def test_a_backup_of_a_later_program_is_refused(
@@ -329,7 +340,24 @@ def test_a_backup_of_a_later_program_is_refused(
 ) -> None:
     monkeypatch.setattr(schema, "head", lambda: "0000")
     with pytest.raises(NotRestored, match="later than this one"):
-        restore(small, KEY, new_url("sqlite"), payloads)
+        restore(small, KEY, new_url("sqlite"), payloads, opening=with_its_keys(small.parent))
+
+
+def as_it_was(database: Database, shape: dump.Shape) -> dump.Shape | None:
+    """A table at the revision where the database is; None when there was none."""
+    columns = {
+        "sqlite": "SELECT name FROM pragma_table_info(:name)",
+        "postgresql": "SELECT column_name FROM information_schema.columns WHERE table_name = :name",
+    }
+    with database.snapshot() as reader:
+        there = {row[0] for row in reader.rows(columns[reader.dialect], {"name": shape.name})}
+    if not there:
+        return None
+    kept = [n for n, column in enumerate(shape.columns) if column in there]
+    gone = sorted(there.difference(shape.columns))
+    kinds = [*(shape.kinds[n] for n in kept), *("bytes" for _ in gone)]  # payload.sha1, of before 0007
+    key = tuple(name for name in shape.key if name in there) or ("record_id", "id")
+    return dump.Shape(shape.name, key, (*(shape.columns[n] for n in kept), *gone), tuple(kinds))
 
 
 def test_a_backup_of_an_earlier_schema_is_brought_to_this_one(
@@ -343,28 +371,14 @@ def test_a_backup_of_an_earlier_schema_is_brought_to_this_one(
     expected = content_of(database.url)
     database.close()
     schema.downgrade(database.url, "0005")
-    engine = schema.migration_engine(database.url)
-    tables = inspect(engine)
-    there = {name: {column["name"] for column in tables.get_columns(name)} for name in tables.get_table_names()}
-    engine.dispose()
-    earlier = []
-    for shape in shapes():
-        key = ("record_id", "id") if shape.name == "audit_event" else shape.key
-        kinds = {
-            name: kind
-            for name, kind in zip(shape.columns, shape.kinds, strict=True)
-            if name in there.get(shape.name, ())
-        }
-        if kinds:
-            columns = key + tuple(name for name in kinds if name not in key)
-            earlier.append(dump.Shape(shape.name, key, columns, tuple(kinds[name] for name in columns)))
+    earlier = [found for shape in shapes() if (found := as_it_was(database, shape))]
     monkeypatch.setattr(archive, "shapes", lambda: earlier)
     monkeypatch.setattr(restoring.schema, "head", lambda: "0005")
     make(tmp_path / "old", KEY, database, payloads, NOW)
     monkeypatch.undo()
     for dialect in DIALECTS:
         url = new_url(dialect)
-        assert restore(tmp_path / "old", KEY, url, payloads).findings == ()
+        assert restore(tmp_path / "old", KEY, url, payloads, opening=with_its_keys(tmp_path)).findings == ()
         assert schema.is_current(url)
         assert content_of(url)["document"] == expected["document"]
 

@@ -18,12 +18,13 @@ import pytest
 import requests
 
 from dmp_fhir.backup.restoring import restore
-from dmp_fhir.store.database import Database
+from dmp_fhir.registry.payloads import opened
 from dmp_fhir.store.payloads import PayloadStore
 from tests.backup.conftest import NewUrl
 from tests.conftest import DIALECTS
 from tests.rest.bodies import simple
 from tests.support import tally
+from tests.support.keys import reopened
 from tests.support.server import LiveServer, copy_of_world, start_server, stop_server
 
 CLIENTS = 16
@@ -102,10 +103,16 @@ def back_up_under_load(
             assert not writers.refused, writers.refused[0]
             assert any(started < when < ended for when, _, _ in writers.acknowledged), "nobody wrote meanwhile"
             url, there = new_url(dialect), PayloadStore(folder / f"restored-{number}")
-            restored = restore(file, (folder / "keys" / "backup.key").read_bytes(), url, there)
+            restored = restore(
+                file,
+                (folder / "keys" / "backup.key").read_bytes(),
+                url,
+                there,
+                opening=lambda copied: reopened(copied, folder),
+            )
             assert restored.findings == ()
             promised = {address: content for when, address, content in writers.acknowledged if when < started}
-            lost += len(promised) - len(found_in(url, there, promised))
+            lost += len(promised) - len(found_in(url, folder, there, promised))
             tally.count("K", "backups under load")
             shutil.rmtree(there.folder)
             file.unlink()
@@ -116,13 +123,16 @@ def back_up_under_load(
     assert lost == 0
 
 
-def found_in(url: str, payloads: PayloadStore, promised: dict[str, bytes]) -> list[str]:
+def found_in(url: str, data_folder: Path, payloads: PayloadStore, promised: dict[str, bytes]) -> list[str]:
     """The promised documents that are there with their bytes."""
-    database = Database.open(url)
+    database = reopened(url, data_folder)
     with database.snapshot() as reader:
-        digests = dict(reader.rows("SELECT document_id, sha256 FROM payload"))
+        kept = {
+            row[0]: opened(reader, row[1], row[2], row[3], row[4], payloads.get(row[4]), sealed=bool(row[5]))
+            for row in reader.rows("SELECT document_id, record_id, resource_type, id, sha256, sealed FROM payload")
+        }
     database.close()
-    return [each for each, content in promised.items() if each in digests and payloads.get(digests[each]) == content]
+    return [each for each, content in promised.items() if kept.get(each) == content]
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)

@@ -13,7 +13,9 @@ from click.testing import CliRunner, Result
 from dmp_fhir.cli import main
 from dmp_fhir.policy.matrix import packaged
 from dmp_fhir.store.database import Database
+from dmp_fhir.store.identifiers import ins_row
 from tests.policy.test_matrix import SMALL
+from tests.support.keys import reopened
 
 INS = "urn:oid:1.2.250.1.213.1.4.10|274036912390153"
 DAY = 86_400_000
@@ -23,14 +25,16 @@ DAY = 86_400_000
 def command(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setenv("DATABASE_URL", database_url)
     monkeypatch.setenv("DMP_FHIR_DATA", str(tmp_path / "data"))
-    database = Database.open(database_url)
+    database = reopened(database_url, tmp_path / "data")
+    assert database.keys is not None
+    database.keys.make("r", 1)
     with database.transaction() as tx:
         row = {"id": "r", "status": "open", "version": 0, "created": 1, "last_updated": 1, "clock": 1}
         tx.insert("record", row | {"birth_date": "1974-03-12"})
         system, _, value = INS.partition("|")
-        tx.insert("ins", {"system": system, "value": value, "record_id": "r"})
+        tx.insert("ins", ins_row(database.keys, "r", system, value))
         token = {"record_id": "r", "resource_type": "Patient", "resource_id": "r", "parameter": "identifier"}
-        tx.insert("search_token", token | {"system": system, "code": value})
+        tx.insert("search_token", token | {"system": system, "code": database.keys.hidden(value)})
         grant = {"record_id": "r", "person": "899700000229", "structure": "1990000010", "session": "s", "id": "g1"}
         grant |= {"purpose": "bris_de_glace", "person_name": "Dr Chevalier", "motive": "inconscient", "granted": 1}
         tx.insert("emergency_grant", grant | {"expires": DAY, "review": True})

@@ -18,12 +18,13 @@ from werkzeug.test import TestResponse
 from dmp_fhir.identity.identifiers import ins_key
 from dmp_fhir.identity.sandbox import personas
 from dmp_fhir.interactions.routes import TYPES
-from dmp_fhir.store.bodies import unpack
+from dmp_fhir.store.bodies import open_body, version_place
 from dmp_fhir.wire.json import parse_json
 from tests.conftest import DIALECTS
 from tests.fixtures.world import cast, tour
 from tests.hostile.conftest import open_target
 from tests.hostile.target import Target, tree_of
+from tests.support.keys import looked_up
 
 SYSTEM = "urn:oid:1.2.250.1.213.1.4.10"
 UNIQUE = "urn:oid:2.16.840.1.113883.19.250.1."
@@ -62,7 +63,8 @@ def hidden(target: Target, number: str) -> Hidden:
         record=record_id,
         id=document_id,
     )
-    tree = parse_json(unpack(body))
+    place = version_place(record_id, "DocumentReference", document_id, 1)
+    tree = parse_json(open_body(target.database.keys, record_id, place, body))
     attachment = tree["content"][0]["attachment"]
     address = attachment["url"].removeprefix("http://127.0.0.1:8000/fhir/")
     betrayals = {document_id, address.partition("/")[2], attachment["title"], f'"{unique_id}"', attachment["hash"]}
@@ -152,7 +154,9 @@ STRANGERS = ("dr-masson", "dr-roux", "patient-julien-martin", "labo-feeder", "dr
 @pytest.mark.parametrize("persona", STRANGERS)
 def test_record_of_another(world: Target, persona: str) -> None:
     """TF-001: every resource of a record, every type, by a caller without a right on it."""
-    record = world.rows("SELECT record_id FROM ins WHERE value = :value", value=INS["claire-martin"])[0][0]
+    record = world.rows(
+        "SELECT record_id FROM ins WHERE value = :value", value=looked_up(world.database, INS["claire-martin"])
+    )[0][0]
     resources = world.rows("SELECT resource_type, id FROM resource_home WHERE record_id = :record", record=record)
     assert {kind for kind, _ in resources} >= {"DocumentReference", "List", "Consent", "Patient", "Binary"}
     # Everybody sees the consents and the traces that are about them (AR-98).
@@ -393,11 +397,11 @@ def test_authorisation_withdrawn(world: Target) -> None:
 
 
 def test_every_route_needs_a_token(sqlite_target: Target) -> None:
-    """Whatever the router knows, and every interaction below it; only metadata is open."""
+    """Whatever the router knows, and every interaction below it; only what describes the server is open."""
     world = sqlite_target
     world.area = "A"
     rules = {rule.rule for rule in world.app.url_map.iter_rules()}
-    assert rules == {"/fhir", "/fhir/<rest:path>"}
+    assert rules == {"/fhir", "/fhir/<rest:path>", "/openapi.json"}
     assert world.send("GET", "/metadata", by=None).status_code == 200
     paths = ["", "/", "/_history", "/_search", "/metadata/x", "/$x", "/nothing"]
     for kind in sorted(TYPES):

@@ -56,7 +56,10 @@ def test_not_ready_on_another_schema(make_app: MakeApp, seeded_url: str) -> None
     assert app.test_client().get("/health/ready").status_code == 503
 
 
-def test_not_ready_without_the_database(make_app: MakeApp, tmp_path: Path, sqlite_world: Path) -> None:
+def test_not_ready_without_the_database(
+    make_app: MakeApp, tmp_path: Path, data_folder: Path, sqlite_world: Path
+) -> None:
+    shutil.copytree(sqlite_world / "keys", data_folder / "keys", dirs_exist_ok=True)
     shutil.copy(sqlite_world / "registry.sqlite", tmp_path / "registry.sqlite")
     app = make_app(f"sqlite:///{tmp_path}/registry.sqlite", metrics_secret=SECRET)
     services = app.extensions["dmp_fhir"]

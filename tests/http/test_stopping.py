@@ -12,11 +12,11 @@ import pytest
 import requests
 
 from dmp_fhir.store.check import check
-from dmp_fhir.store.database import Database
 from dmp_fhir.store.payloads import PayloadStore
 from tests.backup.test_under_load import found_in, writing
 from tests.conftest import DIALECTS
 from tests.support import tally
+from tests.support.keys import reopened
 from tests.support.server import copy_of_world, start_server
 
 
@@ -65,10 +65,10 @@ def test_tf_226_stops_under_load(
         assert not writers.refused
         promised = {address: content for _, address, content in writers.acknowledged}
         payloads = PayloadStore(folder / "documents")
-        assert len(found_in(url, payloads, promised)) == len(promised)
+        assert len(found_in(url, folder, payloads, promised)) == len(promised)
         tally.count("J", "clean stops under load")
         tally.count("J", "acknowledged and lost", 0)
-    database = Database.open(url)
+    database = reopened(url, folder)
     assert check(database, payloads) == []
     database.close()
     next(copy, None)

@@ -21,7 +21,7 @@ from dmp_fhir.identity.sandbox import Sandbox, claims_of, personas
 from dmp_fhir.instants import system_clock
 from dmp_fhir.outcome import Refused
 from dmp_fhir.settings import BadSetting, Settings
-from dmp_fhir.store.bodies import unpack
+from dmp_fhir.store.bodies import event_place, open_body
 from dmp_fhir.store.database import Database
 from dmp_fhir.wire.json import parse_json
 from tests.support import tally
@@ -157,8 +157,9 @@ def test_a_bound_token_through_the_proxy(behind: FlaskClient, key_folder: Path) 
     assert ask(behind, "192.0.2.1", headers).status_code == 200
     services: Any = behind.application.extensions["dmp_fhir"]
     with services.database.snapshot() as reader:
-        (body,) = reader.row("SELECT body FROM audit_event ORDER BY id DESC LIMIT 1")
-    addresses = [agent["network"]["address"] for agent in parse_json(unpack(body))["agent"] if "network" in agent]
+        record_id, name, body = reader.row("SELECT record_id, id, body FROM audit_event ORDER BY id DESC LIMIT 1")
+        event = parse_json(open_body(reader.keys, record_id, event_place(record_id, name), body))
+    addresses = [agent["network"]["address"] for agent in event["agent"] if "network" in agent]
     assert addresses[0] == "203.0.113.9"
     assert ask(behind, "192.0.2.1", headers | {"ClientCert": pem(OTHER)}).status_code == 401
     assert ask(behind, "192.0.2.1", headers | {"ClientCert": ""}).status_code == 401

@@ -10,7 +10,7 @@ import pytest
 
 from dmp_fhir.jobs import Done, years_before
 from dmp_fhir.registry import lifecycle
-from dmp_fhir.store.bodies import unpack
+from dmp_fhir.store.bodies import event_place, open_body
 from dmp_fhir.store.check import check
 from tests.access.consents import Office, closing, consent
 from tests.rest.bodies import CLAIRE, JULIEN, lot, mask
@@ -59,12 +59,13 @@ def test_notice_at_two_weeks_then_visible_after_a_month(registry: Caller, office
     assert [label["coding"][0]["code"] for label in seen.tree["securityLabel"]] == ["N"]
     assert seen.tree["meta"]["versionId"] == "2"
     assert office.messages(JULIEN, "document-visible") == [("patient", JULIEN.rpartition("|")[2])]
-    ((agent, body),) = office.rows(
-        "SELECT agent_id, body FROM audit_event WHERE entity_id = :id AND subtype = 'patch'",
+    ((agent, record_id, event_id, body),) = office.rows(
+        "SELECT agent_id, record_id, id, body FROM audit_event WHERE entity_id = :id AND subtype = 'patch'",
         id=address.partition("/")[2],
     )
     assert agent == "dmp-fhir"
-    details = orjson.loads(unpack(body))["entity"][0]["detail"]
+    opened = open_body(office.services.database.keys, record_id, event_place(record_id, event_id), body)
+    details = orjson.loads(opened)["entity"][0]["detail"]
     assert {"type": "rule", "valueString": "AR-64"} in details
 
 

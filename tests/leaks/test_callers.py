@@ -18,6 +18,7 @@ from dmp_fhir.interactions.ceilings import Ceilings
 from dmp_fhir.outcome import Refused
 from dmp_fhir.registry.alerts import alerts_to_review
 from dmp_fhir.settings import Settings
+from tests.fixtures.world import cast
 from tests.leaks.test_rights import of, some_document
 from tests.leaks.twins import Registry
 from tests.rest.bodies import CLAIRE, INS, lot, simple
@@ -203,8 +204,7 @@ def test_tf_056_over_http(watched: tuple[Flask, Caller], caplog: pytest.LogCaptu
     number, in the trace as a security alert, and in the queue of the privacy officer with its account."""
     app, talk = watched
     database = app.extensions["dmp_fhir"].database
-    with database.snapshot() as reader:
-        numbers = [row[0] for row in reader.rows("SELECT value FROM ins ORDER BY value")]
+    numbers = sorted(patient["ins"]["value"] for patient in cast()["patients"])
     with caplog.at_level(logging.CRITICAL, "dmp_fhir.alert"):
         answers = [talk.get(of(f"{INS}|{each}"), by="dr-petit") for each in numbers[:6]]
     assert [answer.status == 429 for answer in answers] == [False] * 3 + [True] * 3

@@ -16,6 +16,7 @@ from tests.leaks.twins import Registry
 from tests.rest.bodies import CLAIRE, HENRI, INS, JULIEN, NADIA, THOMAS, lot
 from tests.rest.bodies import document as document_tree
 from tests.rest.caller import Answer
+from tests.support.keys import looked_up
 
 LEA, LOUIS, AWA = (f"{INS}|{matricule}" for matricule in ("212056912390317", "198073306390513", "260319934191234"))
 NOBODY = f"{INS}|199017500100193"
@@ -173,7 +174,7 @@ def test_tf_028_a_corrupted_row(world: Registry) -> None:
     """A date of birth that is none: neither adult nor minor, so nothing is decided."""
     document = some_document(world, "dr-moreau", CLAIRE)
     database = world.app.extensions["dmp_fhir"].database
-    which = {"ins": CLAIRE.rpartition("|")[2]}
+    which = {"ins": looked_up(database, CLAIRE)}
     here = "WHERE id = (SELECT record_id FROM ins WHERE value = :ins)"
     with database.snapshot() as reader:
         before = reader.row(f"SELECT birth_date FROM record {here}", which)[0]

@@ -14,7 +14,7 @@ from flask import Flask
 from dmp_fhir.audit.sealer import Sealer
 from dmp_fhir.cli import main
 from dmp_fhir.registry.alerts import alerts_to_review
-from dmp_fhir.store.bodies import unpack
+from dmp_fhir.store.bodies import event_place, open_body
 from dmp_fhir.store.database import _open
 from tests.leaks.test_rights import of
 from tests.rest.bodies import CLAIRE, JULIEN
@@ -36,8 +36,8 @@ def throttled(answer: Answer) -> bool:
     return True
 
 
-def test_development_has_no_rates_and_production_has(make_app: MakeApp, sqlite_template: Any) -> None:
-    settings = make_app(f"sqlite:///{sqlite_template}").extensions["dmp_fhir"].settings
+def test_development_has_no_rates_and_production_has(make_app: MakeApp, database_url: str) -> None:
+    settings = make_app(database_url).extensions["dmp_fhir"].settings
     names = ("client_rate", "person_rate", "failures_per_minute")
     assert [settings.limit(name) for name in names] == [None] * 3
     production = replace(settings, profile="production", person_rate=7)
@@ -97,9 +97,12 @@ def flood(app: Flask, number: int, address: str = "192.0.2.9") -> list[int]:
 
 def failures(app: Flask) -> list[dict[str, Any]]:
     found = rows(
-        app, "SELECT body FROM audit_event WHERE agent_id = '' AND outcome = '4' AND type = 'rest' ORDER BY id"
+        app,
+        "SELECT record_id, id, body FROM audit_event"
+        " WHERE agent_id = '' AND outcome = '4' AND type = 'rest' ORDER BY id",
     )
-    return [json.loads(unpack(body)) for (body,) in found]
+    keys = app.extensions["dmp_fhir"].database.keys
+    return [json.loads(open_body(keys, record, event_place(record, name), body)) for record, name, body in found]
 
 
 def times(event: dict[str, Any]) -> int:

@@ -20,6 +20,7 @@ _PROPERTIES = {
     "audit_heads": "heads_folder",
     "test_identities": "ins_systems",
     "bound_tokens": "binds_software",
+    "key_database": "key_store",
     "limits_folder": "counters_folder",
 }
 

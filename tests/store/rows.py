@@ -65,7 +65,6 @@ def payload(record_id: str, binary_id: str, document_id: str, content: bytes, di
         "document_id": document_id,
         "content_type": "text/plain",
         "size": len(content),
-        "sha1": bytes(20),
         "sha256": digest,
         "created": 1,
     }
@@ -82,7 +81,7 @@ def trace(record_id: str, trace_id: str) -> Row:
         "outcome": "0",
         "entity_id": "d",
         "secret": False,
-        "body": pack(b"{}"),
+        "body": b"{}",
         "digest": sha256(b"{}").digest(),
     }
 
@@ -90,6 +89,7 @@ def trace(record_id: str, trace_id: str) -> Row:
 def placed(record_id: str, trace_id: str, position: int = 0, sequence: int = 1) -> Row:
     """An entry with a place, and no proof of it."""
     return trace(record_id, trace_id) | {
+        "body": pack(b"{}"),
         "position": position,
         "sequence": sequence,
         "nonce": bytes(16),

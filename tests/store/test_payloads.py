@@ -100,8 +100,8 @@ def test_bytes_are_on_the_disk_under_their_name_only_after_they_were_flushed(
     digest = payloads.put(CONTENT)
     shard = payloads.folder / digest.hex()[:2]
     assert [named for _, named in seen] == [0, 0, 1]
-    assert seen[0][0] == str(payloads.folder)
-    assert seen[1][0].startswith(str(payloads.folder / "tmp"))
+    assert seen[0][0].startswith(str(payloads.folder / "tmp"))
+    assert seen[1][0] == str(payloads.folder)
     assert seen[2][0] == str(shard)
 
 

@@ -14,9 +14,11 @@ from sqlalchemy import inspect
 
 from dmp_fhir.audit.placing import append_rows
 from dmp_fhir.store import schema
+from dmp_fhir.store.bodies import pack
 from dmp_fhir.store.database import ConstraintViolation, Database, StoreUnavailable
 from dmp_fhir.store.tables import metadata
 from tests.store import rows
+from tests.support.keys import with_new_keys
 
 CONTENT = b"compte rendu"
 
@@ -29,7 +31,7 @@ PLACES = ("position", "sequence", "nonce", "digest", "marks", "leaf")
 
 def populate(url: str) -> None:
     before_places = (schema.current(url) or "") < "0007"
-    database = Database.open(url)
+    database = with_new_keys(url)
     with database.transaction() as tx:
         for number in range(20):
             record_id = f"r{number}"
@@ -37,7 +39,8 @@ def populate(url: str) -> None:
             rows.whole_document(tx, record_id, f"d{number}", CONTENT, bytes(32))
             row = rows.trace(record_id, "t") | {"recorded": number}
             if before_places:
-                tx.insert("audit_event", {name: value for name, value in row.items() if name not in PLACES})
+                packed = row | {"body": pack(b"{}")}
+                tx.insert("audit_event", {name: value for name, value in packed.items() if name not in PLACES})
             else:
                 tx.at_the_end(append_rows, [row])
     database.close()
@@ -117,7 +120,8 @@ def test_down_and_up_one_step_keeps_every_row(database_url: str) -> None:
     assert not schema.is_current(database_url)
     older = contents(database_url)
     assert len(older["document"]) == 20
-    assert older == common(before, older)
+    # What a step down adds again (payload.sha1) is empty: its values are gone.
+    assert common(older, before) == common(before, older)
     schema.upgrade(database_url)
     assert schema.is_current(database_url)
     assert lasting(contents(database_url)) == lasting(before)

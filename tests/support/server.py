@@ -120,6 +120,7 @@ def postgres_world(
 def copy_of_world(request: pytest.FixtureRequest, dialect: str, folder: Path) -> Iterator[str]:
     """A copy of the world with its documents in `folder`; its database's address."""
     world: Path = request.getfixturevalue("sqlite_world" if dialect == "sqlite" else "postgres_world")
+    shutil.copytree(world / "keys", folder / "keys", dirs_exist_ok=True)
     # Documents are never changed, so a link is as good as a copy.
     shutil.copytree(world / "documents", folder / "documents", copy_function=os.link, dirs_exist_ok=True)
     if dialect == "sqlite":

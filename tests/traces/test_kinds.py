@@ -18,7 +18,7 @@ from dmp_fhir.audit.administration import COMMANDS, trace_application, trace_com
 from dmp_fhir.interactions.services import Services
 from dmp_fhir.notify.sender import FileSender
 from dmp_fhir.profiles import active
-from dmp_fhir.store.bodies import unpack
+from dmp_fhir.store.bodies import event_place, open_body
 from tests.access.consents import consent, professional
 from tests.rest.bodies import CLAIRE
 from tests.support import tally
@@ -61,12 +61,14 @@ class World:
         """The entries since the last call; their events are kept."""
         with self.services.database.snapshot() as reader:
             rows = reader.rows(
-                "SELECT type, subtype, action, outcome, entity_type, body FROM audit_event WHERE position >= :seen"
+                "SELECT type, subtype, action, outcome, entity_type, record_id, id, body FROM audit_event WHERE position >= :seen"
                 " ORDER BY position",
                 {"seen": self.seen},
             )
+            for *_, record_id, event_id, body in rows:
+                opened = open_body(reader.keys, record_id, event_place(record_id, event_id), body)
+                self.events.append(json.loads(opened))
         self.seen += len(rows)
-        self.events += [json.loads(unpack(row[5])) for row in rows]
         return [tuple(row[:5]) for row in rows]
 
     def one(self, name: str) -> str:

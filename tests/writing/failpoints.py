@@ -75,16 +75,16 @@ class _Failpoint:
 
     def _writes_only(self, kind: Any) -> None:
         """Begin and commit of transactions, not of snapshots."""
-        begin, commit, writing = kind.begin, kind.commit, [False]
+        begin, commit, writing = kind.begin, kind.commit, dict[int, bool]()
 
         def begun(connection: Any, write: bool) -> Any:
-            writing[0] = write
+            writing[id(connection)] = write  # the keys are read through a connection of their own
             if write:
                 self.pass_("before begin")
             return begin(connection, write)
 
         def committed(connection: Any) -> Any:
-            if not writing[0]:
+            if not writing[id(connection)]:
                 return commit(connection)
             self.pass_("before commit")
             answer = commit(connection)

@@ -18,7 +18,10 @@ from typing import Any
 
 import requests
 
-from dmp_fhir.store.database import Database, Reader
+from dmp_fhir.registry.payloads import opened
+from dmp_fhir.store.database import Reader
+from dmp_fhir.store.payloads import PayloadDamaged, PayloadStore
+from tests.support.keys import reopened
 from tests.writing.api import Answer, Api
 from tests.writing.lots import PATIENT, Tree, archived, lot, oid, simple
 
@@ -189,7 +192,9 @@ class Verdict:
         return not (self.lost or self.doubled or self.half_written or self.untraced)
 
 
-def audit(api: Api, database_url: str, ledger: Ledger, names: Iterable[str] | None = None) -> Verdict:
+def audit(
+    api: Api, database_url: str, data_folder: Path, ledger: Ledger, names: Iterable[str] | None = None
+) -> Verdict:
     """The registry behind an API against the ledger (all entries, or those of `names`): through its API what
     was acknowledged, by its tables what was not."""
     verdict = Verdict()
@@ -204,11 +209,11 @@ def audit(api: Api, database_url: str, ledger: Ledger, names: Iterable[str] | No
             kept = api.get(f"/DocumentReference/{change.document}/_history/{change.version}", persona=PATIENT)
             if kept.status != 200 or kept.tree["meta"] != change.tree["meta"]:
                 verdict.lost.append(f"version {change.version} of {change.document}")
-    database = Database.open(database_url)
+    database, payloads = reopened(database_url, data_folder), PayloadStore(data_folder / "documents")
     try:
         with database.snapshot() as reader:
             for entry in entries:
-                _audit_rows(reader, entry, verdict)
+                _audit_rows(reader, payloads, entry, verdict)
             _audit_trace(reader, verdict)
     finally:
         database.close()
@@ -226,7 +231,7 @@ def _audit_acknowledged(api: Api, entry: Entry, verdict: Verdict) -> None:
         verdict.lost.append(f"{entry.name}: {document_id}")
 
 
-def _audit_rows(reader: Reader, entry: Entry, verdict: Verdict) -> None:
+def _audit_rows(reader: Reader, payloads: PayloadStore, entry: Entry, verdict: Verdict) -> None:
     owners: dict[str, Any] = {}
     for key in entry.keys:
         rows = reader.rows("SELECT resource_id FROM unique_identifier WHERE value = :key", {"key": key})
@@ -241,10 +246,21 @@ def _audit_rows(reader: Reader, entry: Entry, verdict: Verdict) -> None:
         )
         if copies[0][0] != (key in owners):
             verdict.doubled.append(f"{entry.name}: {copies[0][0]} documents with {key}")
-        if key in owners:
-            payload = reader.rows("SELECT sha256 FROM payload WHERE document_id = :id", {"id": owners[key]})
-            if payload != [(hashlib.sha256(content).digest(),)]:
-                verdict.half_written.append(f"{entry.name}: payload of {owners[key]}")
+        if key in owners and _stored(reader, payloads, owners[key]) != [content]:
+            verdict.half_written.append(f"{entry.name}: payload of {owners[key]}")
+
+
+def _stored(reader: Reader, payloads: PayloadStore, document_id: str) -> list[bytes | None]:
+    """What the files of a document hold, None for one that is missing or does not open."""
+    found: list[bytes | None] = []
+    for record_id, kind, number, digest, sealed in reader.rows(
+        "SELECT record_id, resource_type, id, sha256, sealed FROM payload WHERE document_id = :id", {"id": document_id}
+    ):
+        try:
+            found.append(opened(reader, record_id, kind, number, digest, payloads.get(digest), sealed=bool(sealed)))
+        except PayloadDamaged:
+            found.append(None)
+    return found
 
 
 def _audit_trace(reader: Reader, verdict: Verdict) -> None:

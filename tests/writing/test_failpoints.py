@@ -8,12 +8,13 @@ import random
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
 from dmp_fhir.store.check import check
-from dmp_fhir.store.database import Database
 from dmp_fhir.store.payloads import PayloadStore
+from tests.support.keys import reopened
 from tests.writing.api import JSON, InProcess
 from tests.writing.campaigns import Figures, seed_of
 from tests.writing.conftest import Place
@@ -34,13 +35,14 @@ class Scene:
     registry: Registry
     api: InProcess
     url: str
+    folder: Path
     payloads: PayloadStore
     ledger: Ledger
     random: random.Random
     number: int = 0
 
     def findings(self) -> list[str]:
-        database = Database.open(self.url)
+        database = reopened(self.url, self.folder)
         try:
             return check(database, self.payloads)
         finally:
@@ -57,7 +59,7 @@ class Scene:
 
     def version(self, document: str) -> tuple[str, int]:
         """Status and version of a document, by its row."""
-        database = Database.open(self.url)
+        database = reopened(self.url, self.folder)
         try:
             with database.snapshot() as reader:
                 row = reader.row("SELECT status, version FROM document WHERE id = :id", {"id": document})
@@ -76,7 +78,7 @@ def scene(
     payloads = PayloadStore(place.data_folder / "documents")
     # Bytes of their own for each test: what is in place already is not written again.
     drawn = random.Random(f"{seed_of(request)}/{request.node.name}")
-    yield Scene(registry, api, place.database_url, payloads, ledger, drawn)
+    yield Scene(registry, api, place.database_url, place.data_folder, payloads, ledger, drawn)
     registry.close()
     ledger.close()
 
@@ -105,7 +107,7 @@ def kill_a_deposit(scene: Scene, act: str, point: str, count: int) -> bool:
     answer = scene.registry.ask(sent, point, count)
     killed = answer.get("killed") == 9
     assert killed or answer.get("status") in (200, 201), answer
-    verdict = audit(scene.api, scene.url, scene.ledger, [entry.name])
+    verdict = audit(scene.api, scene.url, scene.folder, scene.ledger, [entry.name])
     assert verdict.clean, (act, point, count, verdict)
     assert scene.findings() == []
     stored = bool(scene.api.found(entry.document_keys[0]))
@@ -114,7 +116,7 @@ def kill_a_deposit(scene: Scene, act: str, point: str, count: int) -> bool:
     again = scene.registry.ask(sent)
     assert again["status"] in (200, 201), again
     scene.ledger.acknowledged(entry, [scene.api.found(key)[0]["id"] for key in entry.document_keys])
-    verdict = audit(scene.api, scene.url, scene.ledger, [entry.name])
+    verdict = audit(scene.api, scene.url, scene.folder, scene.ledger, [entry.name])
     assert verdict.clean, (act, point, count, verdict)
     return killed
 
@@ -136,7 +138,7 @@ def kill_a_change(scene: Scene, act: str, point: str, count: int) -> bool:
     expected = after if not killed or point == "committed, not answered" else before
     assert scene.version(document) == expected, (act, point, count)
     assert scene.findings() == []
-    verdict = audit(scene.api, scene.url, scene.ledger, [])
+    verdict = audit(scene.api, scene.url, scene.folder, scene.ledger, [])
     assert verdict.clean, (act, point, count, verdict)
     again = scene.registry.ask(sent)["status"]
     assert again in ((200,) if act == "patch" else (204, 404)), again

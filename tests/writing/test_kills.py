@@ -21,6 +21,7 @@ from dmp_fhir.store.check import check
 from dmp_fhir.store.database import Database
 from dmp_fhir.store.payloads import PayloadStore
 from tests.conftest import DIALECTS
+from tests.support.keys import reopened
 from tests.support.server import LiveServer, copy_of_world, start_server, stop_server
 from tests.writing.api import OverHttp, files_in
 from tests.writing.campaigns import Figures, seed_of
@@ -46,9 +47,12 @@ class Setting:
     def start(self) -> LiveServer:
         return start_server(self.folder, self.database_url, workers=2)
 
+    def audit(self, api: OverHttp, names: list[str] | None = None) -> Verdict:
+        return audit(api, self.database_url, self.folder, self.ledger, names)
+
     def findings(self) -> list[str]:
         """`dmp-fhir check`, in process."""
-        database = Database.open(self.database_url)
+        database = reopened(self.database_url, self.folder)
         try:
             return check(database, PayloadStore(self.folder / "documents"))
         finally:
@@ -86,7 +90,7 @@ def load_and_kill(setting: Setting, number: int) -> list[str]:
         if number:
             # What the kill before left behind is looked at while the server is fresh.
             recent = [name for name in setting.ledger.entries if name.startswith(f"k{number - 1}-")]
-            setting.verdicts.append(audit(OverHttp(server), setting.database_url, setting.ledger, recent))
+            setting.verdicts.append(setting.audit(OverHttp(server), recent))
         retries = [each for each in setting.ledger.pending() if setting.random.random() < 0.7]
         api = OverHttp(server, timeout=30)
         clients = [
@@ -119,13 +123,13 @@ def kill_again_and_again(setting: Setting, kills: int) -> Verdict:
     try:
         api = OverHttp(server)
         waiting = [each.name for each in setting.ledger.pending()]
-        setting.verdicts.append(audit(api, setting.database_url, setting.ledger, waiting))
+        setting.verdicts.append(setting.audit(api, waiting))
         client = Client(api, setting.ledger, "last", f"{setting.seed}/last", [])
         for entry in setting.ledger.pending():
             client.submit(entry)
         assert client.surprises == []
         assert setting.ledger.pending() == []
-        setting.verdicts.append(audit(api, setting.database_url, setting.ledger))
+        setting.verdicts.append(setting.audit(api))
     finally:
         stop_server(server)
     assert setting.findings() == []

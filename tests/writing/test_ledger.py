@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ import pytest
 from dmp_fhir.app import create_app
 from dmp_fhir.settings import Settings
 from tests.support.server import MakeToken, copy_of_world
-from tests.writing.api import InProcess
+from tests.writing.api import InProcess, count
 from tests.writing.ledger import Change, Client, Entry, Ledger, Verdict, audit
 from tests.writing.lots import archived
 
@@ -33,7 +32,7 @@ class Kept:
         return self.folder / "registry.sqlite"
 
     def audit(self) -> Verdict:
-        return audit(self.api, f"sqlite:///{self.database}", self.ledger)
+        return audit(self.api, f"sqlite:///{self.database}", self.folder, self.ledger)
 
 
 @pytest.fixture
@@ -66,6 +65,16 @@ def damage(database: Path, sql: str) -> None:
     connection.close()
 
 
+def file_of(kept: Kept, number: int) -> str:
+    """The name of the file of a document of the lot."""
+    document = (kept.entry.documents or [])[number]
+    return str(
+        count(
+            f"sqlite:///{kept.database}", "SELECT LOWER(HEX(sha256)) FROM payload WHERE document_id = :id", id=document
+        )
+    )
+
+
 def test_what_is_sound_is_found_sound(kept: Kept) -> None:
     assert kept.audit() == Verdict()
 
@@ -87,12 +96,12 @@ def test_what_is_sound_is_found_sound(kept: Kept) -> None:
 )  # fmt: skip
 def test_each_damage_is_seen(kept: Kept, sql: str, seen: str) -> None:
     document = (kept.entry.documents or [""])[0]
-    damage(kept.database, sql.format(id=document, other=hashlib.sha256(b"second").hexdigest()))
+    damage(kept.database, sql.format(id=document, other=file_of(kept, 1)))
     verdict = kept.audit()
     assert getattr(verdict, seen), verdict
 
 
 def test_a_lost_payload_is_seen(kept: Kept) -> None:
-    digest = hashlib.sha256(b"first").hexdigest()
+    digest = file_of(kept, 0)
     (kept.folder / "documents" / digest[:2] / digest).unlink()
     assert len(kept.audit().lost) == 1

@@ -12,6 +12,7 @@ import pytest
 from dmp_fhir.store.check import check
 from dmp_fhir.store.database import Database
 from dmp_fhir.store.payloads import PayloadStore
+from tests.support.keys import reopened
 from tests.support.server import LiveServer
 from tests.writing.api import Answer, OverHttp, at_once
 from tests.writing.campaigns import Figures, seed_of
@@ -131,7 +132,7 @@ def one_round(api: OverHttp, database: Database, folder: Tree, acts: tuple[str, 
 
 @pytest.fixture(scope="module")
 def database(place: Place) -> Database:
-    return Database.open(place.database_url)
+    return reopened(place.database_url, place.data_folder)
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from dmp_fhir.store.check import check
-from dmp_fhir.store.database import Database
 from dmp_fhir.store.payloads import PayloadStore
+from tests.support.keys import reopened
 from tests.support.server import LiveServer
 from tests.writing.api import OverHttp, at_once
 from tests.writing.campaigns import Figures, seed_of
@@ -96,7 +96,7 @@ def test_race(
     api, tally = OverHttp(two_workers), Counter[str]()
     for _ in range(rounds):
         race(api, f"{race.__name__}-{drawn.randrange(10**12)}", tally)
-    database = Database.open(two_workers.database_url)
+    database = reopened(two_workers.database_url, two_workers.data_folder)
     findings = check(database, PayloadStore(two_workers.data_folder / "documents"))
     dialect = database.dialect
     database.close()

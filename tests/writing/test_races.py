@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from dmp_fhir.store.check import check
-from dmp_fhir.store.database import Database
 from dmp_fhir.store.payloads import PayloadStore
+from tests.support.keys import reopened
 from tests.support.server import LiveServer
 from tests.writing.api import JSON, Answer, OverHttp, at_once, count
 from tests.writing.lots import CLAIRE_INS, OTHER_INS, archived, body, content_of, lot, masked, oid, simple, with_patient
@@ -23,7 +23,7 @@ def the_id(api: OverHttp, name: str) -> str:
 
 
 def sound(server: LiveServer) -> list[str]:
-    database = Database.open(server.database_url)
+    database = reopened(server.database_url, server.data_folder)
     try:
         return check(database, PayloadStore(server.data_folder / "documents"))
     finally:

@@ -26,9 +26,9 @@ import requests
 from dmp_fhir.audit.heads import HeadKeys, Witness, attach
 from dmp_fhir.audit.verification import Report, verify
 from dmp_fhir.instants import system_clock
-from dmp_fhir.store.bodies import unpack
-from dmp_fhir.store.database import Database
+from dmp_fhir.store.bodies import event_place, open_body
 from tests.conftest import DIALECTS
+from tests.support.keys import reopened
 from tests.support.server import LiveServer, copy_of_world, start_server, stop_server
 from tests.support.tally import count
 from tests.writing.campaigns import Figures, seed_of
@@ -211,19 +211,24 @@ def campaign(registry: Registry, total: int, kills: int) -> Verdict:
 
 def log_of(registry: Registry) -> tuple[Report, dict[str, Entries]]:
     """The verified log, and its entries by request."""
-    database = Database.open(registry.url)
+    database = reopened(registry.url, registry.folder)
     try:
         keys = HeadKeys(registry.folder / "keys").public()
         # A kill between a commit and the file outside leaves a head to be shipped by the next server.
         attach(database, registry.folder / "keys", registry.folder / "heads").sealing.ship()
         report = verify(database, keys, Witness(registry.folder / "heads"), system_clock())
         with database.snapshot() as reader:
-            rows = reader.rows("SELECT subtype, outcome, body FROM audit_event ORDER BY position")
+            rows = [
+                (interaction, outcome, open_body(reader.keys, record, event_place(record, name), body))
+                for interaction, outcome, record, name, body in reader.rows(
+                    "SELECT subtype, outcome, record_id, id, body FROM audit_event ORDER BY position"
+                )
+            ]
     finally:
         database.close()
     found: dict[str, Entries] = defaultdict(Counter)
     for interaction, outcome, body in rows:
-        for request_id in _request_ids(orjson.loads(unpack(body))):
+        for request_id in _request_ids(orjson.loads(body)):
             found[request_id][interaction, outcome] += 1
     return report, found
 

@@ -46,7 +46,8 @@ class Predicate(Protocol):
 @dataclass(slots=True)
 class Terms:
     """Where conditions are written: the resource searched and the values bound so far. `changed` is the SQL of the
-    instant of the latest change. `texts_of` reads the distinct values of a column that the caller may see."""
+    instant of the latest change. `texts_of` reads the distinct values of a column that the caller may see; `hidden` is
+    the keyed hash by which a patient's matricule is kept."""
 
     resource_type: str
     alias: str
@@ -54,6 +55,7 @@ class Terms:
     predicates: Mapping[str, Predicate]
     texts_of: Callable[[str], list[str]]
     in_directory: bool
+    hidden: Callable[[str], str]
     params: dict[str, Any] = field(default_factory=dict)
 
     def bind(self, value: Any) -> str:
@@ -63,6 +65,13 @@ class Terms:
 
     def bind_all(self, values: Iterable[Any]) -> str:
         return ", ".join(self.bind(value) for value in values)
+
+    def is_code(self, alias: str, system: str | None, code: str) -> str:
+        """That a row of search_token has this code; a matricule may be kept as it is (people around the patient) or by
+        its hash (the patient)."""
+        if self.in_directory or (system is not None and system not in INS_SYSTEMS):
+            return f"{alias}.code = {self.bind(code)}"
+        return f"{alias}.code IN ({self.bind(code)}, {self.bind(self.hidden(code))})"
 
     def indexed(self, table: str, parameter: str, match: str) -> str:
         """The resources that have a row of `parameter` in a search table which `match` (over alias x) accepts."""
@@ -140,9 +149,11 @@ def _present(criterion: Criterion, terms: Terms) -> str:
 # --- codes ----------------------------------------------------------------------------------------
 
 
-def _token(alias: str, value: TokenValue, terms: Terms) -> str:
+def _token(alias: str, value: TokenValue, terms: Terms, *, identifier: bool) -> str:
     parts = []
-    if value.code is not None:
+    if value.code is not None and identifier:
+        parts.append(terms.is_code(alias, value.system, value.code))
+    elif value.code is not None:
         parts.append(f"{alias}.code = {terms.bind(value.code)}")
     if value.system is not None:
         parts.append(f"{alias}.system = {terms.bind(value.system)}")
@@ -150,7 +161,9 @@ def _token(alias: str, value: TokenValue, terms: Terms) -> str:
 
 
 def _tokens(criterion: Criterion, terms: Terms) -> str:
-    match = " OR ".join(f"({_token('x', value, terms)})" for value in criterion.values)  # type: ignore[arg-type]
+    identifier = criterion.parameter.code == "identifier"
+    tests = (_token("x", value, terms, identifier=identifier) for value in criterion.values)  # type: ignore[arg-type]
+    match = " OR ".join(f"({test})" for test in tests)
     return terms.indexed("search_token", _is(criterion.parameter.code), match)
 
 
@@ -329,7 +342,7 @@ def _identifier(alias: str, value: ReferenceValue, terms: Terms) -> str:
     if value.id:
         return NEVER  # an alternative by literal target: `_direct` finds it
     system = "" if value.system is None else f" AND {alias}.system = {terms.bind(value.system)}"
-    return f"({alias}.code = {terms.bind(value.value)}{system})"
+    return f"({terms.is_code(alias, value.system, value.value)}{system})"
 
 
 def _items(criterion: Criterion, terms: Terms) -> str:

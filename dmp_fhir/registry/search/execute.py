@@ -18,9 +18,10 @@ from dmp_fhir.registry.search.conditions import Predicate, Terms, condition
 from dmp_fhir.registry.search.parameters import SORTS, SortKey
 from dmp_fhir.registry.search.query import SearchQuery
 from dmp_fhir.registry.search.shown import shown
-from dmp_fhir.registry.versions import Found
-from dmp_fhir.store.bodies import unpack
+from dmp_fhir.registry.versions import Found, opened
+from dmp_fhir.store.bodies import event_place, open_body
 from dmp_fhir.store.database import Reader
+from dmp_fhir.store.identifiers import hidden
 from dmp_fhir.store.tables import DIRECTORY
 
 MOST_INCLUDED = 1_000
@@ -132,7 +133,15 @@ class _Search:
         if cursor and query.resource_type != "AuditEvent":
             self.changed = self._changed_by_then()
         in_directory = scope.record_id == DIRECTORY
-        self.terms = Terms(query.resource_type, table.alias, self.changed, scope.predicates, self._texts, in_directory)
+        self.terms = Terms(
+            query.resource_type,
+            table.alias,
+            self.changed,
+            scope.predicates,
+            self._texts,
+            in_directory,
+            lambda value: hidden(reader, value),
+        )
         self.where = self._where()
         self.keys = [*self._sort(), (f"{table.alias}.id", self._id_descends())]
 
@@ -159,7 +168,8 @@ class _Search:
         if backward:
             rows.reverse()
         _decide_again(self.reader, self.scope, self.query.resource_type, rows)
-        return [(_found(self.query.resource_type, row), tuple(row[-len(self.keys) :])) for row in rows], more
+        found = [_found(self.reader, self.scope.record_id, self.query.resource_type, row) for row in rows]
+        return [(each, tuple(row[-len(self.keys) :])) for each, row in zip(found, rows, strict=True)], more
 
     def snapshot(self) -> int:
         """The instant of the latest write that this page can have seen."""
@@ -274,8 +284,12 @@ def _from(resource_type: str) -> str:
     )
 
 
-def _found(resource_type: str, row: tuple[Any, ...]) -> Found:
-    return Found(resource_type, row[0], row[1], row[2], unpack(row[3]))
+def _found(reader: Reader, record_id: str, resource_type: str, row: tuple[Any, ...]) -> Found:
+    if resource_type == "AuditEvent":
+        body = open_body(reader.keys, record_id, event_place(record_id, row[0]), row[3])
+    else:
+        body = opened(reader, record_id, resource_type, row[0], row[1], row[3])
+    return Found(resource_type, row[0], row[1], row[2], body)
 
 
 # --- _include and _revinclude ---------------------------------------------------------------------
@@ -345,4 +359,4 @@ def _related(reader: Reader, scope: Scope, resource_type: str, condition: str, m
             rule="TF-121",
         )
     _decide_again(reader, scope, resource_type, rows)
-    return [_found(resource_type, row) for row in rows]
+    return [_found(reader, scope.record_id, resource_type, row) for row in rows]

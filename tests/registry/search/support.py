@@ -130,7 +130,7 @@ def event(tx: Transaction, event_id: str, recorded: int, **columns: Any) -> None
         "entity_type": "DocumentReference",
         "entity_id": "d1",
         "secret": False,
-        "body": pack(body),
+        "body": body,
         "digest": sha256(body).digest(),
     } | columns
     tx.at_the_end(append_rows, [row])

@@ -61,7 +61,7 @@ class Recording(Reader):
     """A reader that keeps the statements."""
 
     def __init__(self, reader: Reader, statements: list[str]) -> None:
-        super().__init__(reader._connection, reader.dialect)
+        super().__init__(reader._connection, reader.dialect, reader.keys)
         self.statements = statements
 
     def rows(self, sql: str, params: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:

@@ -1,0 +1,73 @@
+"""Keys for the databases of tests: real ones, in a folder of the test.
+
+Tests of the store put rows straight into the tables, for records that nobody opened: `MakingRing` makes the key of such
+a record when it is first needed, where a registry refuses."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from tempfile import mkdtemp
+
+from dmp_fhir.store.database import Database
+from dmp_fhir.store.errors import KeysRefused, KeysUnavailable
+from dmp_fhir.store.key_ring import KeyRing
+from dmp_fhir.store.key_store import KeyStore
+from dmp_fhir.store.masters import MasterKeyFiles
+from dmp_fhir.store.opening import open_registry
+from dmp_fhir.store.sealing import SealingKey
+
+
+class MakingRing(KeyRing):
+    """`plain_readable`: so are rows that a test wrote without sealing them."""
+
+    def __init__(self, store: KeyStore) -> None:
+        super().__init__(store, plain_readable=True)
+
+    def of(self, record_id: str) -> SealingKey:
+        try:
+            return super().of(record_id)
+        except KeysRefused:
+            raise
+        except KeysUnavailable:
+            self.make(record_id, 0)
+            return super().of(record_id)
+
+
+def key_url(folder: Path) -> str:
+    return f"sqlite:///{folder}/record-keys.sqlite"
+
+
+def make_keys(folder: Path) -> Path:
+    """A folder with a key store and its master key."""
+    KeyStore.create(key_url(folder), MasterKeyFiles(folder), 0).close()
+    return folder
+
+
+def with_keys(url: str, template: Path, folder: Path) -> Database:
+    """The database, with a copy of the keys of `template`."""
+    if not folder.exists():
+        shutil.copytree(template, folder)
+    database = Database.open(url)
+    database.keys = MakingRing(KeyStore.open(key_url(folder), MasterKeyFiles(folder)))
+    return database
+
+
+def with_new_keys(url: str, folder: Path | None = None) -> Database:
+    """The database, with keys in a folder of their own, made when there are none."""
+    folder = folder or Path(mkdtemp(prefix="dmp-fhir-keys-"))
+    database = Database.open(url)
+    database.keys = MakingRing(KeyStore.create(key_url(folder), MasterKeyFiles(folder), 0))
+    return database
+
+
+def looked_up(database: Database, number: str) -> str:
+    """The keyed hash by which a matricule is in the table `ins`."""
+    assert database.keys is not None
+    return database.keys.hidden(number.rpartition("|")[2])
+
+
+def reopened(url: str, data_folder: Path) -> Database:
+    """The database of a data folder, with its keys, as another process opens it."""
+    keys = data_folder / "keys"
+    return open_registry(url, key_url(keys), MasterKeyFiles(keys), lambda: 0)
