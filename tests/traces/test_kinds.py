@@ -61,8 +61,8 @@ class World:
         """The entries since the last call; their events are kept."""
         with self.services.database.snapshot() as reader:
             rows = reader.rows(
-                "SELECT type, subtype, action, outcome, entity_type, record_id, id, body FROM audit_event WHERE position >= :seen"
-                " ORDER BY position",
+                "SELECT type, subtype, action, outcome, entity_type, record_id, id, body FROM audit_event"
+                " WHERE position >= :seen ORDER BY position",
                 {"seen": self.seen},
             )
             for *_, record_id, event_id, body in rows:
