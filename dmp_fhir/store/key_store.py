@@ -231,7 +231,7 @@ class KeyStore:
         """Every master key version ever used, oldest first."""
         self.masters.reload()
         with self.database.snapshot() as reader:
-            wraps = dict(
+            wraps: dict[int, int] = dict(
                 reader.rows("SELECT master, COUNT(*) FROM record_key WHERE master IS NOT NULL GROUP BY master")
             )
             rows = reader.rows("SELECT version, created, retired FROM master_key ORDER BY version")
