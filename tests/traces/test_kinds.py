@@ -20,7 +20,7 @@ from dmp_fhir.notify.sender import FileSender
 from dmp_fhir.profiles import active
 from dmp_fhir.store.bodies import event_place, open_body
 from tests.access.consents import consent, professional
-from tests.rest.bodies import CLAIRE
+from tests.rest.bodies import CLAIRE, JULIEN
 from tests.support import tally
 from tests.support.server import MakeToken
 
@@ -268,6 +268,9 @@ def test_each_act_leaves_exactly_its_entries(world: World, tmp_path: Path) -> No
         expected[name] += sum(due.values())
         missing.update({f"{name}: {each}": n for each, n in (due - found).items()})
         excess.update({f"{name}: {each}": n for each, n in (found - due).items()})
+    julien = ask("GET", f"Patient?identifier={JULIEN.replace('|', '%7C')}", "patient-julien-martin")
+    other = julien.json["entry"][0]["resource"]["id"]
+    world.traced()
     done = jobs.run(
         world.services.database,
         world.services.payloads,
@@ -282,7 +285,7 @@ def test_each_act_leaves_exactly_its_entries(world: World, tmp_path: Path) -> No
             command,
             world.services.clock(),
             observer=world.services.observer,
-            record_ids=(record, "other") if command == "review-list" else (),
+            record_ids=(record, other) if command == "review-list" else (),
         )
     for what in ("start", "stop"):
         trace_application(world.services.database, what, world.services.clock(), observer=world.services.observer)
