@@ -167,7 +167,7 @@ def replay(place: Place, noted: list[list[Step]], workers: int) -> float:
 
 
 def _replay(place: Place, noted: list[list[Step]], gate: Any, times: Any) -> None:
-    run = _on_sqlite(place.url) if place.database == "sqlite" else _on_postgresql(place.url)
+    run = _Places(_on_sqlite(place.url) if place.database == "sqlite" else _on_postgresql(place.url))
     scratch = Path(tempfile.mkdtemp(dir=place.folder))
     payloads, stored = PayloadStore(scratch), PayloadStore(place.folder / "documents")
     acts: dict[str, Callable[[Any], Any]] = {"put": payloads.put, "get": stored.get}
@@ -184,7 +184,33 @@ def _replay(place: Place, noted: list[list[Step]], gate: Any, times: Any) -> Non
     shutil.rmtree(scratch)
 
 
-def _on_sqlite(url: str) -> Callable[[str, str, Any], None]:
+class _Places:
+    """Gives the entries of the trace the places that are free now: those noted were of a transaction rolled back."""
+
+    def __init__(self, run: Callable[[str, str, Any], Any]) -> None:
+        self._run = run
+        self._size = 0
+
+    def __call__(self, kind: str, sql: str, params: Any) -> None:
+        if "FROM audit_tree" in sql:
+            self._size = self._run(kind, sql, params)[0][0]
+        elif "INTO audit_event" in sql:
+            rows = [params] if kind == "one" else params
+            for row in rows:
+                row |= {"position": self._size, "sequence": _FREE_SEQUENCES + self._size}
+                self._size += 1
+            self._run(kind, sql, params)
+        elif "UPDATE audit_tree" in sql:
+            self._run(kind, sql, params | {"size": self._size})
+        elif "audit_tile" not in sql and "audit_head" not in sql:
+            self._run(kind, sql, params)
+
+
+# Beyond what any record has.
+_FREE_SEQUENCES = 1 << 40
+
+
+def _on_sqlite(url: str) -> Callable[[str, str, Any], Any]:
     connection = apsw.Connection(path_of(url), flags=apsw.SQLITE_OPEN_READWRITE, statementcachesize=512)
     connection.set_busy_timeout(10_000)
     connection.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
@@ -193,10 +219,10 @@ def _on_sqlite(url: str) -> Callable[[str, str, Any], None]:
     cursor = connection.cursor()
     begins = {"read": "BEGIN", "write": "BEGIN IMMEDIATE"}
 
-    def run(kind: str, sql: str, params: Any) -> None:
+    def run(kind: str, sql: str, params: Any) -> Any:
         if kind == "one":
-            cursor.execute(sql, params).fetchall()
-        elif kind == "many":
+            return cursor.execute(sql, params).fetchall()
+        if kind == "many":
             cursor.executemany(sql, params)
         else:
             cursor.execute(begins[sql] if kind == "begin" else "COMMIT")
@@ -204,7 +230,7 @@ def _on_sqlite(url: str) -> Callable[[str, str, Any], None]:
     return run
 
 
-def _on_postgresql(url: str) -> Callable[[str, str, Any], None]:
+def _on_postgresql(url: str) -> Callable[[str, str, Any], Any]:
     connection = psycopg.connect(url, autocommit=True, prepare_threshold=2)
     connection.adapters.register_dumper(int, Int8Dumper)
     cursor = connection.cursor(binary=True)
@@ -213,12 +239,11 @@ def _on_postgresql(url: str) -> Callable[[str, str, Any], None]:
         "write": b"BEGIN ISOLATION LEVEL READ COMMITTED, READ WRITE",
     }
 
-    def run(kind: str, sql: str, params: Any) -> None:
+    def run(kind: str, sql: str, params: Any) -> Any:
         if kind == "one":
             cursor.execute(for_psycopg(sql), params)
-            if cursor.description:
-                cursor.fetchall()
-        elif kind == "many":
+            return cursor.fetchall() if cursor.description else []
+        if kind == "many":
             cursor.executemany(for_psycopg(sql), params)
         else:
             connection.pgconn.exec_(begins[sql] if kind == "begin" else b"COMMIT")

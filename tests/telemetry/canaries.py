@@ -9,10 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote, quote_plus
 
-# What a refusal never says: statements, places and names of the program (TF-152).
+# What a refusal never says: statements, places and names of the program (TF-152). XDSRepositoryMetadataError and
+# UnresolvedReferenceException are codes of IHE (ITI TF-3, table 4.2.4.1-2), not classes.
 INNER = re.compile(
     r"\bSELECT\b|INSERT INTO|UPDATE \w+ SET|sqlite|apsw|psycopg|postgres|Traceback|\.py\b|site-packages"
-    r"|/(tmp|home|root|usr)/|\b\w+(Error|Exception)\b|dmp_fhir\.|object at 0x|werkzeug|flask|granian"
+    r"|/(tmp|home|root|usr)/|\b(?!XDS|UnresolvedReferenceException)\w+(Error|Exception)\b|dmp_fhir\.|object at 0x"
+    r"|werkzeug|flask|granian"
 )
 
 
