@@ -68,10 +68,22 @@ class _Failpoint:
     def set_up(self) -> None:
         for kind in _CONNECTIONS:
             for name in ("execute", "insert", "insert_many"):
-                self.around(kind, name, after="statement")
+                self._statements(kind, name)
             self._writes_only(kind)
         self.around(PayloadStore, "_write", before="before bytes are written")
         self.around(Path, "rename", before="bytes written, not in place", after="bytes in place")
+
+    def _statements(self, kind: Any, name: str) -> None:
+        """Statements that write; the begin and the end of a transaction are points of their own."""
+        original = getattr(kind, name)
+
+        def act(connection: Any, what: str, *arguments: Any) -> Any:
+            answer = original(connection, what, *arguments)
+            if what.partition(" ")[0] not in ("BEGIN", "COMMIT"):
+                self.pass_("statement")
+            return answer
+
+        setattr(kind, name, act)
 
     def _writes_only(self, kind: Any) -> None:
         """Begin and commit of transactions, not of snapshots."""

@@ -156,7 +156,7 @@ class CallerThread(threading.Thread):
             case 0:
                 return Asked("GET", f"/DocumentReference/{document}", who, ("read",), "read")
             case 1:
-                return Asked("GET", f"/Binary/{binary}", who, ("read", "read"), "read")
+                return Asked("GET", f"/Binary/{binary}", who, ("read",), "read")
             case 2:
                 query = f"/List?{CLAIRE}&status=current&code=folder"
                 return Asked("GET", query, who, ("search-type",), "search-type")
