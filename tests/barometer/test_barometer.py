@@ -22,6 +22,7 @@ from dmp_fhir.registry.barometer import ACTORS, CATEGORIES, SMALLEST, breakdown,
 from dmp_fhir.store import database as store
 from dmp_fhir.store.database import Database
 from tests.store import rows
+from tests.support.keys import settle_keys
 from tests.support.server import START, MakeApp
 
 NOVEMBER, OCTOBER = START, START - 30 * 86_400_000
@@ -92,11 +93,14 @@ def test_what_is_no_month(month: str) -> None:
 def test_the_command_prints_and_publishes(
     filled: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make_app: MakeApp
 ) -> None:
+    settle_keys(filled, tmp_path)
     monkeypatch.setenv("DATABASE_URL", filled.url)
     monkeypatch.setenv("DMP_FHIR_DATA", str(tmp_path))
     run = CliRunner().invoke
     shown = run(main, ["barometer", "--month", "2026-11"])
     assert shown.exit_code == 0, shown.output
+    for opened in list(store._open):
+        opened.close()
     assert re.search(r"^Open +20$", shown.output, re.MULTILINE)
     assert re.search(r"^Share of empty records +30.0%$", shown.output, re.MULTILINE)
     assert re.search(r"^Reports( +0){5} +–$", shown.output, re.MULTILINE)

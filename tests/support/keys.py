@@ -61,6 +61,15 @@ def with_new_keys(url: str, folder: Path | None = None) -> Database:
     return database
 
 
+def settle_keys(database: Database, data_folder: Path) -> None:
+    """Make the keys of a database those of a data folder, for the commands that open it."""
+    assert database.keys is not None
+    store = database.keys.store
+    shutil.copytree(Path(store.url.removeprefix("sqlite:///")).parent, data_folder / "keys", dirs_exist_ok=True)
+    row = {"id": 1, "key_store": store.id, "plain_readable": True, "since": 0}
+    database.write(lambda tx: tx.claim("keys_in_use", row))
+
+
 def looked_up(database: Database, number: str) -> str:
     """The keyed hash by which a matricule is in the table `ins`."""
     assert database.keys is not None
