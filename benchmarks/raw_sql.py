@@ -167,7 +167,7 @@ def replay(place: Place, noted: list[list[Step]], workers: int) -> float:
 
 
 def _replay(place: Place, noted: list[list[Step]], gate: Any, times: Any) -> None:
-    run = _Places(_on_sqlite(place.url) if place.database == "sqlite" else _on_postgresql(place.url))
+    run = _WithoutTrace(_on_sqlite(place.url) if place.database == "sqlite" else _on_postgresql(place.url))
     scratch = Path(tempfile.mkdtemp(dir=place.folder))
     payloads, stored = PayloadStore(scratch), PayloadStore(place.folder / "documents")
     acts: dict[str, Callable[[Any], Any]] = {"put": payloads.put, "get": stored.get}
@@ -184,30 +184,15 @@ def _replay(place: Place, noted: list[list[Step]], gate: Any, times: Any) -> Non
     shutil.rmtree(scratch)
 
 
-class _Places:
-    """Gives the entries of the trace the places that are free now: those noted were of a transaction rolled back."""
+class _WithoutTrace:
+    """Leaves out the rows of the trace: each entry has one place in its tree, and those noted were rolled back."""
 
     def __init__(self, run: Callable[[str, str, Any], Any]) -> None:
         self._run = run
-        self._size = 0
 
     def __call__(self, kind: str, sql: str, params: Any) -> None:
-        if "FROM audit_tree" in sql:
-            self._size = self._run(kind, sql, params)[0][0]
-        elif "INTO audit_event" in sql:
-            rows = [params] if kind == "one" else params
-            for row in rows:
-                row |= {"position": self._size, "sequence": _FREE_SEQUENCES + self._size}
-                self._size += 1
+        if "audit_" not in sql:
             self._run(kind, sql, params)
-        elif "UPDATE audit_tree" in sql:
-            self._run(kind, sql, params | {"size": self._size})
-        elif "audit_tile" not in sql and "audit_head" not in sql:
-            self._run(kind, sql, params)
-
-
-# Beyond what any record has.
-_FREE_SEQUENCES = 1 << 40
 
 
 def _on_sqlite(url: str) -> Callable[[str, str, Any], Any]:
