@@ -44,7 +44,6 @@ def test_every_operation_is_answered_and_done_again_by_the_driver(place: Place) 
         assert _rows(place) == before, f"{operation.key} was noted, not done"
         assert raw_sql.replay(place, noted, 1) > 0
         after = _rows(place)
-        assert after["audit_event"] >= before["audit_event"] + len(noted)
         published = 4 if operation.key in ("publish", "simple") else 0
         assert after["document"] == before["document"] + published
 
