@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import click
@@ -93,7 +94,7 @@ def prove(event_id: str) -> None:
 def consistency(first: int, second: int | None) -> None:
     """Print the proof that the log of SECOND entries (the latest head when left out) begins with that of FIRST, both
     sizes of signed heads, as the operation $consistency-proof answers it."""
-    with _database(_settings()).snapshot() as reader:
+    with closing(_database(_settings())) as database, database.snapshot() as reader:
         found = proofs.consistency(reader, first, second)
     if found is None:
         raise click.ClickException("there are no signed heads of these sizes, the first not after the second")

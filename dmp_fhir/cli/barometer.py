@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -29,7 +30,7 @@ def barometer(month: str | None, as_json: bool, publish: bool) -> None:
     publishes and who consults. Numbers below 5 are not shown. Reads every table once."""
     now = system_clock()
     settings = _settings()
-    with _database(settings).snapshot() as reader:
+    with closing(_database(settings)) as database, database.snapshot() as reader:
         without_limit(reader)
         try:
             found = figures.compute(reader, month or last_month(now), now)

@@ -87,8 +87,8 @@ class KeyStore:
         if store._newest() is None:
             if not masters.versions:
                 masters.add()
-            store.register(masters.versions[-1], now_ms)
-            store.make([DIRECTORY, LOOKUP], now_ms)
+            store._begin(masters.versions[-1], now_ms)
+        masters.reload()  # another process may have begun since they were read
         store._verify()
         return store
 
@@ -212,15 +212,25 @@ class KeyStore:
 
     # --- master keys ----------------------------------------------------------------------------------
 
+    def _begin(self, version: int, now_ms: int) -> None:
+        """The first master key with the keys that every registry has, at once: a process that looks meanwhile sees no
+        store that is not whole."""
+
+        def begin(tx: Transaction) -> None:
+            self._register(tx, version, now_ms)
+            self._make(tx, [DIRECTORY, LOOKUP], now_ms)
+
+        self.database.write(begin)
+
     def register(self, version: int, now_ms: int) -> None:
         """From now on new keys are wrapped by this version."""
+        self.database.write(lambda tx: self._register(tx, version, now_ms))
+
+    def _register(self, tx: Transaction, version: int, now_ms: int) -> None:
         values = {"version": version, "proof": self.masters.wrap(version, _PROOF, bytes(KEY_SIZE)), "now": now_ms}
-        self.database.write(
-            lambda tx: tx.execute(
-                "INSERT INTO master_key (version, proof, created) VALUES (:version, :proof, :now)"
-                " ON CONFLICT DO NOTHING",
-                values,
-            )
+        tx.execute(
+            "INSERT INTO master_key (version, proof, created) VALUES (:version, :proof, :now) ON CONFLICT DO NOTHING",
+            values,
         )
 
     def _newest(self) -> int | None:
