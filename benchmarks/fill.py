@@ -22,10 +22,10 @@ from benchmarks.world import (
 from dmp_fhir.app import build_services
 from dmp_fhir.identity.context import AccessContext
 from dmp_fhir.identity.sandbox import Persona, Sandbox
+from dmp_fhir.ids import new_id
 from dmp_fhir.interactions.dispatch import handle
 from dmp_fhir.interactions.messages import Request, Response
 from dmp_fhir.interactions.services import Exchange, Services
-from dmp_fhir.registry.versions import new_id
 from dmp_fhir.settings import Settings
 from dmp_fhir.store.identifiers import keys_of, matricule
 from dmp_fhir.wire.json import parse_json

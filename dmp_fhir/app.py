@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import resource
 import secrets
 from collections.abc import Iterable
@@ -15,6 +14,7 @@ from flask_sqlalchemy import SQLAlchemy
 
 from dmp_fhir.audit import heads
 from dmp_fhir.audit.sealer import Sealer
+from dmp_fhir.files import make_once
 from dmp_fhir.http import description, fhir
 from dmp_fhir.http.observing import observed
 from dmp_fhir.http.operations import operations_around
@@ -168,16 +168,5 @@ def _key(folder: Path, name: str) -> bytes:
     the first one's key, which appears whole, is everybody's."""
     path = folder / name
     if not path.exists():
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        draft = folder / f".{name}.{secrets.token_hex(8)}"
-        try:
-            with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-                file.write(secrets.token_bytes(32))
-                file.flush()
-                os.fsync(file.fileno())
-            os.link(draft, path)
-        except FileExistsError:
-            pass
-        finally:
-            draft.unlink(missing_ok=True)
+        make_once(path, secrets.token_bytes(32))
     return path.read_bytes()

@@ -26,6 +26,7 @@ from dmp_fhir.canonicals import (
     PROJECT,
 )
 from dmp_fhir.identity.context import AccessContext
+from dmp_fhir.ids import new_id
 from dmp_fhir.instants import instant_text
 from dmp_fhir.notify.messages import ANNOUNCEMENT, CLOSED, VISIBLE, patient_and_representatives
 from dmp_fhir.notify.sender import Sender, send_all
@@ -40,7 +41,6 @@ from dmp_fhir.registry.labels import labels, masks_of
 from dmp_fhir.registry.lifecycle import erase, suspended_before, to_erase
 from dmp_fhir.registry.notifications import forget_sent, post
 from dmp_fhir.registry.shelves import put_new
-from dmp_fhir.registry.versions import new_id
 from dmp_fhir.retention import DAY_MS, OBJECTION_DAYS, ORPHAN_HOURS, OUTBOX_DAYS, RECORD_YEARS
 from dmp_fhir.store.clock import RecordClock, lock_record
 from dmp_fhir.store.database import Database, Transaction

@@ -8,12 +8,12 @@ from hashlib import sha256
 from typing import Any
 
 import orjson
-from uuid_utils import uuid7
 
 from dmp_fhir.audit.acts import Act
 from dmp_fhir.audit.events import THIS_SERVER, Observer, audit_event
 from dmp_fhir.audit.placing import append_rows
 from dmp_fhir.identity.context import AccessContext
+from dmp_fhir.ids import new_id
 from dmp_fhir.store.database import Reader, Transaction
 
 
@@ -52,7 +52,7 @@ def rows_of(
 
 
 def _row(act: Act, context: AccessContext | None, recorded_ms: int, observer: Observer) -> dict[str, Any]:
-    event_id = str(uuid7())
+    event_id = new_id()
     event = audit_event(act, context, recorded_ms, event_id, observer)
     body = orjson.dumps(event)
     entity_type, entity_id = act.entities[0][:2] if act.entities else ("", "")

@@ -9,31 +9,16 @@ from pathlib import Path
 
 import click
 
-from dmp_fhir.app import open_database
 from dmp_fhir.audit import proofs
 from dmp_fhir.audit.answers import consistency_answer, inclusion_answer
 from dmp_fhir.audit.forwarding import forward
 from dmp_fhir.audit.grants import grants_for
 from dmp_fhir.audit.heads import HeadKeys, Witness
 from dmp_fhir.audit.verification import verify as verify_log
+from dmp_fhir.cli.opening import current_settings, registry_of
 from dmp_fhir.cli.sending import repository_of
 from dmp_fhir.instants import instant_text, system_clock
-from dmp_fhir.settings import BadSetting, Settings
-from dmp_fhir.store import schema
-from dmp_fhir.store.database import Database
-
-
-def _settings() -> Settings:
-    try:
-        return Settings.from_environment()
-    except BadSetting as bad:
-        raise click.ClickException(str(bad)) from bad
-
-
-def _database(settings: Settings) -> Database:
-    if not schema.is_current(settings.database):
-        raise click.ClickException("the database is not migrated to this version; run: dmp-fhir init")
-    return open_database(settings)
+from dmp_fhir.settings import BadSetting
 
 
 @click.group()
@@ -44,7 +29,7 @@ def audit() -> None:
 @audit.command()
 def seal() -> None:
     """Sign the head of the log as it is now, and write it outside the database."""
-    head = _database(_settings()).sealing.seal_now()
+    head = registry_of(current_settings()).sealing.seal_now()
     if head is None:
         click.echo("the log is empty")
         return
@@ -59,8 +44,8 @@ def seal() -> None:
 def verify(as_json: bool, heads: Path | None) -> None:
     """Read the whole log and prove it, or name the first entry that was altered, removed, inserted or moved. Exit code
     1 when something is wrong. Safe while the server runs."""
-    settings = _settings()
-    database, keys = _database(settings), HeadKeys(settings.key_folder).public()
+    settings = current_settings()
+    database, keys = registry_of(settings), HeadKeys(settings.key_folder).public()
     report = verify_log(database, keys, Witness(heads or settings.heads_folder), system_clock())
     if as_json:
         click.echo(json.dumps(report.as_dict(), indent=1))
@@ -79,7 +64,7 @@ def verify(as_json: bool, heads: Path | None) -> None:
 @click.argument("event_id")
 def prove(event_id: str) -> None:
     """Print the proof that the AuditEvent EVENT_ID is in the log, as the operation $inclusion-proof answers it."""
-    database = _database(_settings())
+    database = registry_of(current_settings())
     database.sealing.seal_now()
     with database.snapshot() as reader:
         found = proofs.inclusion(reader, event_id)
@@ -94,7 +79,7 @@ def prove(event_id: str) -> None:
 def consistency(first: int, second: int | None) -> None:
     """Print the proof that the log of SECOND entries (the latest head when left out) begins with that of FIRST, both
     sizes of signed heads, as the operation $consistency-proof answers it."""
-    with closing(_database(_settings())) as database, database.snapshot() as reader:
+    with closing(registry_of(current_settings())) as database, database.snapshot() as reader:
         found = proofs.consistency(reader, first, second)
     if found is None:
         raise click.ClickException("there are no signed heads of these sizes, the first not after the second")
@@ -104,8 +89,8 @@ def consistency(first: int, second: int | None) -> None:
 @audit.command(name="rotate")
 def rotate_key() -> None:
     """Sign heads with a new key; the old public key is kept. Servers use it from their next start."""
-    settings = _settings()
-    _database(settings).sealing.seal_now()
+    settings = current_settings()
+    registry_of(settings).sealing.seal_now()
     click.echo(f"key {HeadKeys(settings.key_folder).replace()}")
 
 
@@ -123,8 +108,8 @@ def grants(role: str) -> None:
 def forward_now() -> None:
     """Hand over to the audit repository (DMP_FHIR_AUDIT_REPOSITORY) what it has not yet; exit code 1 when some waits.
     `dmp-fhir jobs run` does it too."""
-    settings = _settings()
-    database = _database(settings)
+    settings = current_settings()
+    database = registry_of(settings)
     try:
         repository = repository_of(settings)
     except BadSetting as bad:

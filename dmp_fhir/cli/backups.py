@@ -19,7 +19,7 @@ from dmp_fhir.backup.restoring import NotRestored, make
 from dmp_fhir.backup.restoring import restore as restore_file
 from dmp_fhir.backup.sealed import KEY_BYTES, BackupDamaged
 from dmp_fhir.cli.commands import give_keys_to
-from dmp_fhir.cli.operator import _database, _settings
+from dmp_fhir.cli.opening import current_settings, registry_of
 from dmp_fhir.instants import instant_text, system_clock
 from dmp_fhir.jobs import erase_again
 from dmp_fhir.settings import Settings
@@ -41,13 +41,13 @@ _KEY = click.option(
 def backup(file: Path) -> None:
     """Write everything to FILE, encrypted, while the server works: every row and every document, of one moment. The
     keys are not in it: keep the folder `keys` of the data folder elsewhere, it is needed to restore."""
-    settings = _settings()
+    settings = current_settings()
     if file.exists():
         raise click.ClickException(f"{file} is there already")
     if not file.parent.is_dir():
         raise click.ClickException(f"{file.parent} is no folder")
     key = backup_key(settings, new=True)
-    database = _database(settings)
+    database = registry_of(settings)
     with _told():
         manifest = make(file, key or b"", database, PayloadStore(settings.payload_folder), system_clock())
     _trace(database, "SAUVEGARDE")
@@ -64,7 +64,7 @@ def backup(file: Path) -> None:
 def verify_backup(file: Path, key_file: Path | None) -> None:
     """Read all of FILE and say whether it is what was written; exit code 1 and the cause when it is not."""
     with _told():
-        head, manifest = verify(file, _key(_settings(), key_file))
+        head, manifest = verify(file, _key(current_settings(), key_file))
     click.echo(f"made on {instant_text(head.made)} by version {head.version}, {head.dialect}, schema {head.revision}")
     _summary(manifest)
     click.echo("whole")
@@ -77,7 +77,7 @@ def verify_backup(file: Path, key_file: Path | None) -> None:
 def restore(file: Path, replace: bool, key_file: Path | None) -> None:
     """Put the registry of FILE into the database and the data folder of the settings, SQLite or PostgreSQL, whichever
     it came from, and check it. Stop the server first. An interrupted restore leaves an empty registry: run it again."""
-    settings = _settings()
+    settings = current_settings()
     key = _key(settings, key_file)
     settings.data_folder.mkdir(parents=True, exist_ok=True)
     payloads = PayloadStore(settings.payload_folder)
@@ -85,7 +85,7 @@ def restore(file: Path, replace: bool, key_file: Path | None) -> None:
         restored = restore_file(
             file, key, settings.database, payloads, replace=replace, opening=lambda _: _restored(settings)
         )
-    database = _database(settings)
+    database = registry_of(settings)
     proof = verify_log(database, HeadKeys(settings.key_folder).public(), None, system_clock())
     # Nobody signs a head while a registry is not served: that its latest is old is no finding here.
     findings = [*restored.findings, *(str(each) for each in proof.findings if each.kind != "stale")]
@@ -102,7 +102,7 @@ def restore(file: Path, replace: bool, key_file: Path | None) -> None:
 def _restored(settings: Settings) -> Database:
     """The registry with its keys. What was erased since the backup goes again: its keys are destroyed (TF-246)."""
     give_keys_to(settings)
-    database = _database(settings)
+    database = registry_of(settings)
     erase_again(database, system_clock())
     return database
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 import orjson
 
-from dmp_fhir.cli.operator import _database, _settings
+from dmp_fhir.cli.opening import current_settings, registry_of
 from dmp_fhir.http.barometer import FILE_NAME, RECORDS, shown
 from dmp_fhir.instants import system_clock
 from dmp_fhir.registry import barometer as figures
@@ -29,8 +29,8 @@ def barometer(month: str | None, as_json: bool, publish: bool) -> None:
     """Print how the registry is used: records opened, fed, consulted, empty; documents by category and month; who
     publishes and who consults. Numbers below 5 are not shown. Reads every table once."""
     now = system_clock()
-    settings = _settings()
-    with closing(_database(settings)) as database, database.snapshot() as reader:
+    settings = current_settings()
+    with closing(registry_of(settings)) as database, database.snapshot() as reader:
         without_limit(reader)
         try:
             found = figures.compute(reader, month or last_month(now), now)

@@ -15,16 +15,17 @@ from pathlib import Path
 import click
 
 from dmp_fhir import __version__
-from dmp_fhir.app import build_services, log_configuration, open_database, pseudonyms
+from dmp_fhir.app import build_services, log_configuration, pseudonyms
 from dmp_fhir.audit.administration import trace_application, trace_command
 from dmp_fhir.audit.events import Observer
 from dmp_fhir.cli.loading import Loader, world_files
+from dmp_fhir.cli.opening import current_settings, registry_of
 from dmp_fhir.cli.safety import refuse_to_serve
 from dmp_fhir.identity.claims import INS_STATUSES
 from dmp_fhir.identity.identifiers import normalised_structure
 from dmp_fhir.identity.sandbox import LONGEST_LIFETIME_S, PURPOSES, Sandbox, personas, structures
 from dmp_fhir.instants import system_clock
-from dmp_fhir.settings import BadSetting, Settings, describe
+from dmp_fhir.settings import Settings, describe
 from dmp_fhir.store import schema
 from dmp_fhir.store.check import check as check_store
 from dmp_fhir.store.database import Database, dialect_of
@@ -40,13 +41,6 @@ MOST_HEADERS = 32_768
 # malloc.h of glibc.
 _M_ARENA_MAX = -8
 _FILE = click.Path(exists=True, dir_okay=False)
-
-
-def _settings() -> Settings:
-    try:
-        return Settings.from_environment()
-    except BadSetting as bad:
-        raise click.ClickException(str(bad)) from bad
 
 
 def _sandbox(settings: Settings) -> Sandbox:
@@ -98,13 +92,13 @@ def serve(
     # Workers read their settings themselves.
     os.environ.update({"DMP_FHIR_CLIENT_CA": client_ca} if client_ca else {})
     os.environ.update({"DMP_FHIR_CLIENT_CRL": crl} if crl else {})
-    settings = _settings()
+    settings = current_settings()
     if not schema.is_current(settings.database):
         raise click.ClickException("the database is not migrated to this version; run: dmp-fhir init")
     refuse_to_serve(settings)
     click.get_current_context().with_resource(_folder_of_metrics())
     click.echo(f"dmp-fhir {__version__} on {settings.base_url} ({dialect_of(settings.database)}, {workers} workers)")
-    _database(settings).close()  # keys that are missing or wrong are told now, once
+    registry_of(settings).close()  # keys that are missing or wrong are told now, once
     _share_one_heap()
     if tls_cert:
         from dmp_fhir.cli.tls import serve_tls
@@ -148,7 +142,7 @@ def _traced(settings: Settings) -> Iterator[None]:
     workers have connections of their own."""
 
     def trace(what: str) -> None:
-        database = _database(settings)
+        database = registry_of(settings)
         try:
             trace_application(database, what, system_clock(), observer=Observer(address=settings.base_url))
         finally:
@@ -179,7 +173,7 @@ def _share_one_heap() -> None:
 @main.command()
 def init() -> None:
     """Create the data folder and bring the database to this version."""
-    settings = _settings()
+    settings = current_settings()
     settings.data_folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     before = schema.current(settings.database)
     schema.upgrade(settings.database)
@@ -187,7 +181,7 @@ def init() -> None:
     _trace_migration(settings, before)
     if settings.profile == "development":
         _sandbox(settings)
-    database = open_database(settings)
+    database = registry_of(settings)
     database.sealing.seal_now()
     database.close()
     click.echo(f"database at version {schema.current(settings.database)}")
@@ -213,7 +207,7 @@ def _trace_migration(settings: Settings, before: str | None) -> None:
 
 
 def _trace(settings: Settings, command: str, reason: str) -> None:
-    database = _database(settings)
+    database = registry_of(settings)
     try:
         observer = Observer(address=settings.base_url)
         trace_command(database, command, system_clock(), observer=observer, reason=reason)
@@ -221,19 +215,12 @@ def _trace(settings: Settings, command: str, reason: str) -> None:
         database.close()
 
 
-def _database(settings: Settings) -> Database:
-    try:
-        return open_database(settings)
-    except BadSetting as bad:
-        raise click.ClickException(str(bad)) from bad
-
-
 @main.command()
 @click.argument("revision", default="head")
 @click.option("--down", is_flag=True, help="Go back to REVISION.")
 def migrate(revision: str, down: bool) -> None:
     """Bring the database to REVISION (stop the server first)."""
-    settings = _settings()
+    settings = current_settings()
     before = schema.current(settings.database)
     (schema.downgrade if down else schema.upgrade)(settings.database, revision)
     _trace_migration(settings, before)
@@ -251,7 +238,7 @@ def load(files: tuple[Path, ...], persona: str | None) -> None:
 @main.command()
 def seed() -> None:
     """Feed the demonstration world (fixtures/world) to an empty registry."""
-    with Database.open(_settings().database).snapshot() as reader:
+    with Database.open(current_settings().database).snapshot() as reader:
         row = reader.row("SELECT COUNT(*) FROM record WHERE status <> 'directory'")
     if row and row[0]:
         click.echo(f"{row[0]} records are here already: nothing was fed")
@@ -260,7 +247,7 @@ def seed() -> None:
 
 
 def _load(files: Sequence[Path], persona: str | None) -> None:
-    settings = _settings()
+    settings = current_settings()
     _sandbox(settings)
     loader = Loader(build_services(settings), persona)
     loader.load(files)
@@ -292,7 +279,7 @@ def _known_structure(context: click.Context, option: click.Parameter, value: str
 )
 def token(persona: str, lifetime: int, **claims: str | bool | None) -> None:
     """Print an access token for PERSONA (`dmp-fhir personas` lists them). Sandbox only."""
-    sandbox = _sandbox(_settings())
+    sandbox = _sandbox(current_settings())
     if persona not in personas():
         near = get_close_matches(persona, personas(), 3)
         hint = f"; near: {', '.join(near)}" if near else ""
@@ -314,8 +301,8 @@ def list_personas() -> None:
 @main.command()
 def check() -> None:
     """Verify the database and the documents; exit code 1 when something is wrong."""
-    settings = _settings()
-    database = _database(settings)
+    settings = current_settings()
+    database = registry_of(settings)
     findings = check_store(database, PayloadStore(settings.payload_folder))
     for finding in findings:
         click.echo(finding)
@@ -326,9 +313,9 @@ def check() -> None:
 @main.command()
 def collect() -> None:
     """Remove documents that no row names and that are over an hour old."""
-    settings = _settings()
+    settings = current_settings()
     store = PayloadStore(settings.payload_folder)
-    database, now = _database(settings), system_clock()
+    database, now = registry_of(settings), system_clock()
     collected = store.collect_orphans(database, ORPHAN_GRACE_MS, now)
     if collected.count:
         observer = Observer(address=settings.base_url)
@@ -346,4 +333,4 @@ def list_settings() -> None:
 @click.argument("value")
 def show_pseudonym(value: str) -> None:
     """Print what stands in the logs for VALUE, a number of a person or structure."""
-    click.echo(pseudonyms(_settings()).of(value))
+    click.echo(pseudonyms(current_settings()).of(value))

@@ -8,14 +8,12 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from dmp_fhir.app import open_database
 from dmp_fhir.audit.administration import trace_command
 from dmp_fhir.audit.events import THIS_SERVER
-from dmp_fhir.cli.operator import _settings
+from dmp_fhir.cli.opening import current_settings, registry_of
 from dmp_fhir.instants import instant_text, system_clock
 from dmp_fhir.registry.payloads import encrypt_documents, in_clear
-from dmp_fhir.settings import BadSetting, Settings
-from dmp_fhir.store import key_store, schema
+from dmp_fhir.store import key_store
 from dmp_fhir.store.database import Database, dialect_of
 from dmp_fhir.store.errors import StoreUnavailable
 from dmp_fhir.store.identifiers import keys_of
@@ -31,7 +29,7 @@ def keys() -> None:
 @keys.command()
 def status() -> None:
     """Show each master key version and how many keys it wraps, and what is still in clear."""
-    database = _database(_settings())
+    database = registry_of(current_settings())
     store = _store(database)
     for each in store.states():
         state = f"retired {instant_text(each.retired)}" if each.retired is not None else "at hand"
@@ -49,7 +47,7 @@ def status() -> None:
 def rotate() -> None:
     """Wrap every key by a new master key. Can be cut off at any moment and run again; the server goes on meanwhile.
     Content is not encrypted again."""
-    database = _database(_settings())
+    database = registry_of(current_settings())
     store = _store(database)
     try:
         version, behind = store.begin_rotation(system_clock())
@@ -68,7 +66,7 @@ def rotate() -> None:
 def retire(version: int) -> None:
     """Destroy a master key VERSION that wraps nothing any more. Copies of the key store from before the rotation can
     then be opened by nobody."""
-    database = _database(_settings())
+    database = registry_of(current_settings())
     try:
         _store(database).retire(version, system_clock())
     except StoreUnavailable as problem:
@@ -81,8 +79,8 @@ def retire(version: int) -> None:
 def encrypt() -> None:
     """Encrypt the documents that an older version stored in clear. Can be cut off at any moment and run again; the
     server goes on meanwhile."""
-    settings = _settings()
-    database, payloads = _database(settings), PayloadStore(settings.payload_folder)
+    settings = current_settings()
+    database, payloads = registry_of(settings), PayloadStore(settings.payload_folder)
     with database.snapshot() as reader:
         total = in_clear(reader)
     if total:
@@ -98,22 +96,13 @@ def encrypt() -> None:
 def copy(target: Path) -> None:
     """Copy the wrapped keys of the records to the file TARGET (key store in SQLite), while the server runs. Keep it
     away from the backups of the database, and keep few: docs/operating.md."""
-    settings = _settings()
+    settings = current_settings()
     if dialect_of(settings.key_store) != "sqlite":
         raise click.ClickException("the key store is in PostgreSQL: copy it with pg_dump, apart from the registry's")
     if target.exists():
         raise click.ClickException(f"{target} is here already")
     key_store.copy(settings.key_store, target)
     click.echo(f"copied to {target}; the master keys are not in it")
-
-
-def _database(settings: Settings) -> Database:
-    if not schema.is_current(settings.database):
-        raise click.ClickException("the database is not migrated to this version; run: dmp-fhir init")
-    try:
-        return open_database(settings)
-    except BadSetting as bad:
-        raise click.ClickException(str(bad)) from bad
 
 
 def _store(database: Database) -> KeyStore:

@@ -16,11 +16,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from dmp_fhir.canonicals import PROJECT
 from dmp_fhir.identity.context import AccessContext
 from dmp_fhir.identity.sandbox import Sandbox
+from dmp_fhir.ids import new_id
 from dmp_fhir.interactions.dispatch import handle
 from dmp_fhir.interactions.messages import Request
 from dmp_fhir.interactions.services import Exchange, Services
 from dmp_fhir.outcome import Refused
-from dmp_fhir.registry.versions import new_id
 from dmp_fhir.wire.json import parse_json
 from dmp_fhir.wire.xml import parse_xml
 

@@ -11,13 +11,14 @@ from pathlib import Path
 import click
 
 from dmp_fhir import jobs as scheduled
-from dmp_fhir.app import open_database, policy_settings
+from dmp_fhir.app import policy_settings
 from dmp_fhir.audit import log
 from dmp_fhir.audit.acts import Act
 from dmp_fhir.audit.administration import operator, trace_command
 from dmp_fhir.audit.events import Observer
 from dmp_fhir.audit.forwarding import forward
 from dmp_fhir.cli import alerts
+from dmp_fhir.cli.opening import current_settings, registry_of
 from dmp_fhir.cli.sending import repository_of, sender_of
 from dmp_fhir.identity.identifiers import parse_person_id
 from dmp_fhir.instants import instant_text, system_clock
@@ -32,24 +33,8 @@ from dmp_fhir.registry.search.query import PatientByIdentifier
 from dmp_fhir.settings import BadSetting, Settings
 from dmp_fhir.store import schema
 from dmp_fhir.store.clock import lock_record
-from dmp_fhir.store.database import Database, Transaction
+from dmp_fhir.store.database import Transaction
 from dmp_fhir.store.payloads import PayloadStore
-
-
-def _settings() -> Settings:
-    try:
-        return Settings.from_environment()
-    except BadSetting as bad:
-        raise click.ClickException(str(bad)) from bad
-
-
-def _database(settings: Settings) -> Database:
-    if not schema.is_current(settings.database):
-        raise click.ClickException("the database is not migrated to this version; run: dmp-fhir init")
-    try:
-        return open_database(settings)
-    except BadSetting as bad:
-        raise click.ClickException(str(bad)) from bad
 
 
 def _observer(settings: Settings) -> Observer:
@@ -68,8 +53,8 @@ def jobs() -> None:
 def run() -> None:
     """Do everything that is due now: notices at 14 days, documents that become visible, end of suspensions, erasure,
     clean-up, messages. Safe to run at any time and as often as you like."""
-    settings = _settings()
-    database, payloads = _database(settings), PayloadStore(settings.payload_folder)
+    settings = current_settings()
+    database, payloads = registry_of(settings), PayloadStore(settings.payload_folder)
     try:
         sender, repository = sender_of(settings, database), repository_of(settings)
     except BadSetting as bad:
@@ -97,8 +82,8 @@ def review(grant_id: str | None, finding: str | None, account: str | None, hours
     With --account, the records that an account touched lately, for instance one that reached its ceiling.
 
     The lists name who, where, when and why; nothing of what a record holds."""
-    settings, now = _settings(), system_clock()
-    database, observer = _database(settings), _observer(settings)
+    settings, now = current_settings(), system_clock()
+    database, observer = registry_of(settings), _observer(settings)
     if account is not None:
         with database.snapshot() as reader:
             touched = log.records_of(reader, account, now - hours * 3_600_000)
@@ -208,8 +193,8 @@ def _change(
     person = parse_person_id(ins)
     if person is None:
         raise click.UsageError("INS is written system|number, for example urn:oid:1.2.250.1.213.1.4.8|…")
-    settings, agent, now = _settings(), operator(), system_clock()
-    database, observer = _database(settings), _observer(settings)
+    settings, agent, now = current_settings(), operator(), system_clock()
+    database, observer = registry_of(settings), _observer(settings)
 
     def change(tx: Transaction) -> str | None:
         record_id = find_record(tx, PatientByIdentifier(person.system, person.value))
@@ -242,7 +227,7 @@ def matrix() -> None:
 def show() -> None:
     """Print the matrix in force: version, and each row with its confidence."""
     try:
-        found = in_force(_settings().data_folder)
+        found = in_force(current_settings().data_folder)
     except BadMatrix as bad:
         raise click.ClickException(str(bad)) from bad
     click.echo(f"version {found.version}: {found.title_en}")
@@ -258,7 +243,7 @@ def show() -> None:
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 def load(file: Path) -> None:
     """Check FILE and put it in force; servers use it from their next start, and name its version in the trace."""
-    settings = _settings()
+    settings = current_settings()
     data = file.read_bytes()
     try:
         found = read_matrix(data)
@@ -281,7 +266,7 @@ def load(file: Path) -> None:
 def _trace_matrix(settings: Settings, reason: str) -> None:
     """The matrix can be changed before there is a database; the trace then begins with the first start."""
     if schema.is_current(settings.database):
-        database = _database(settings)
+        database = registry_of(settings)
         trace_command(database, "policy-matrix", system_clock(), observer=_observer(settings), reason=reason)
 
 
@@ -298,7 +283,7 @@ def _versions(folder: Path, data: bytes) -> set[str]:
 @matrix.command()
 def reset() -> None:
     """Go back to the matrix that comes with the program."""
-    settings = _settings()
+    settings = current_settings()
     (settings.data_folder / FILE_NAME).unlink(missing_ok=True)
     _trace_matrix(settings, f"version {packaged().version}")
     click.echo("the packaged matrix is in force at the next start of the server")

@@ -13,9 +13,9 @@ from typing import Any
 
 import click
 
-from dmp_fhir.app import open_database
 from dmp_fhir.audit.administration import trace_command
 from dmp_fhir.audit.events import Observer
+from dmp_fhir.cli.opening import current_settings, registry_of
 from dmp_fhir.cli.packages import BadPackage, load_package
 from dmp_fhir.instants import system_clock
 from dmp_fhir.outcome import Issue, Refused
@@ -84,7 +84,7 @@ def validate(
 
     Exit code 0: no error in any file; 1: at least one error; 2: wrong command.
     """
-    settings = Settings.from_environment()
+    settings = current_settings()
     level = level or settings.profile_level
     validator = _validator(settings)
     if unknown := [url for url in profiles if url.split("|")[0] not in validator.profiles]:
@@ -149,7 +149,7 @@ def profiles_group() -> None:
 @profiles_group.command(name="list")
 def list_profiles() -> None:
     """What is active, with its version, the number of rules it states, and where it was read."""
-    validator = _validator(Settings.from_environment())
+    validator = _validator(current_settings())
     stated = Counter(rule.source for rule in validator.rules.values())
     for url in sorted(validator.profiles):
         structure = validator.library.structures[url]
@@ -172,7 +172,7 @@ def load(package: Path, open_value_sets: bool) -> None:
 
     Nothing is kept of a package that does not compile with the rest. Restart the server afterwards.
     """
-    settings = Settings.from_environment()
+    settings = current_settings()
     folder = active.loaded_folder(settings.data_folder)
     try:
         loaded = load_package(package, folder, open_value_sets=open_value_sets)
@@ -183,6 +183,6 @@ def load(package: Path, open_value_sets: bool) -> None:
     for url in loaded.opened:
         click.echo(f"unchecked value set: {url}", err=True)
     if schema.is_current(settings.database):
-        database, observer = open_database(settings), Observer(address=settings.base_url)
+        database, observer = registry_of(settings), Observer(address=settings.base_url)
         trace_command(database, "profiles-load", system_clock(), observer=observer, reason=loaded.name)
     click.echo(f"{loaded.name}: {loaded.count} definitions loaded")

@@ -16,7 +16,7 @@ from base64 import b64decode
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from cryptography import x509
@@ -29,13 +29,6 @@ HEADER_NAME = re.compile(r"[A-Za-z][A-Za-z0-9]{2,40}")
 _BYTE_SEQUENCE = re.compile(r":([A-Za-z0-9+/]+={0,2}):")
 _PEM = re.compile(rb"\s*-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s]+-----END CERTIFICATE-----\s*")
 _SOCKET = "gunicorn.socket"
-
-
-class Peer(NamedTuple):
-    """Where a request comes from, and the certificate of its client, judged; None without one."""
-
-    origin: str | None
-    certificate: ClientCertificate | None
 
 
 class Peers:

@@ -5,7 +5,6 @@ identity provider. A production server does not trust it (settings).
 from __future__ import annotations
 
 import json
-import os
 import secrets
 from base64 import urlsafe_b64encode
 from collections.abc import Mapping
@@ -21,6 +20,7 @@ from joserfc import jwt
 from joserfc.jwk import ECKey
 
 from dmp_fhir.canonicals import TRE_G15, V3_ACT_REASON
+from dmp_fhir.files import make_once
 from dmp_fhir.identity.issuers import TrustedIssuer
 from dmp_fhir.identity.keys import keys_of
 
@@ -169,18 +169,5 @@ def _key_pair(folder: Path) -> ECKey:
     """The key pair of the folder, created when it is not there: several processes may start at once, the first wins."""
     path = folder / KEY_FILE
     if not path.exists():
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        fresh = ECKey.generate_key("P-256", private=True)
-        draft = folder / f".{KEY_FILE}.{os.getpid()}.{secrets.token_hex(4)}"
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w") as stream:
-            json.dump(fresh.as_dict(private=True), stream)
-            stream.flush()
-            os.fsync(stream.fileno())
-        try:
-            os.link(draft, path)
-        except FileExistsError:
-            pass
-        finally:
-            draft.unlink()
+        make_once(path, json.dumps(ECKey.generate_key("P-256", private=True).as_dict(private=True)).encode())
     return ECKey.import_key(json.loads(path.read_bytes()))

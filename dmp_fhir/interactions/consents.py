@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from dmp_fhir.ids import new_id
 from dmp_fhir.interactions.conditions import require_match
 from dmp_fhir.interactions.conformance import require_conforming
 from dmp_fhir.interactions.gate import Writing
@@ -21,7 +22,7 @@ from dmp_fhir.profiles.walk import Walk
 from dmp_fhir.registry.columns import consent_columns
 from dmp_fhir.registry.consents import consequences, profiles_followed, with_period
 from dmp_fhir.registry.shelves import current, put_new, put_next
-from dmp_fhir.registry.versions import Found, new_id
+from dmp_fhir.registry.versions import Found
 from dmp_fhir.wire.json import parse_json
 
 Tree = dict[str, Any]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from dmp_fhir.identity.traits import traits_of
+from dmp_fhir.ids import new_id
 from dmp_fhir.interactions import iti105_publish
 from dmp_fhir.interactions.conditional_create import CLAIMED, claim_key, condition_of, existing_resource
 from dmp_fhir.interactions.conditions import answer_written
@@ -21,7 +22,7 @@ from dmp_fhir.profiles.walk import Walk
 from dmp_fhir.registry.identifiers import Owner, claim, key_of, national_keys
 from dmp_fhir.registry.records import create_record
 from dmp_fhir.registry.shelves import DIRECTORY_TYPES, put_new
-from dmp_fhir.registry.versions import Found, new_id
+from dmp_fhir.registry.versions import Found
 from dmp_fhir.store.tables import DIRECTORY
 from dmp_fhir.wire.json import parse_json
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from dmp_fhir.ids import new_id
 from dmp_fhir.instants import instant_text
 from dmp_fhir.interactions.cda_documents import other_patient
 from dmp_fhir.interactions.conditions import etag, require_match
@@ -25,7 +26,7 @@ from dmp_fhir.profiles.submission import Submission, SubmittedFolder, read_submi
 from dmp_fhir.profiles.walk import Walk
 from dmp_fhir.registry.records import Designator, designator_of, ins_of
 from dmp_fhir.registry.shelves import current
-from dmp_fhir.registry.versions import Found, new_id
+from dmp_fhir.registry.versions import Found
 from dmp_fhir.wire.patches import changes_of_parameters
 
 Tree = dict[str, Any]

@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 
 import pybase64
 
+from dmp_fhir.ids import new_id
 from dmp_fhir.interactions.cda_documents import claim_version, version_issues
 from dmp_fhir.interactions.gate import Writing
 from dmp_fhir.interactions.references import document_named, rewritten, subject_of
@@ -32,7 +33,7 @@ from dmp_fhir.registry.labels import labels, masks_of
 from dmp_fhir.registry.lists import insert_list
 from dmp_fhir.registry.payloads import insert_payload, payload_of
 from dmp_fhir.registry.shelves import current
-from dmp_fhir.registry.versions import Found, new_id, stamp
+from dmp_fhir.registry.versions import Found, stamp
 from dmp_fhir.wire.json import dump_json
 
 Tree = dict[str, Any]

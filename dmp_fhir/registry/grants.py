@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dmp_fhir.identity.context import AccessContext
-from dmp_fhir.registry.versions import new_id
+from dmp_fhir.ids import new_id
 from dmp_fhir.store.database import Reader, Transaction
 
 

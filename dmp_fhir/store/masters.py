@@ -18,6 +18,7 @@ from typing import Protocol
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from dmp_fhir.files import flush_folder, make_once
 from dmp_fhir.store.errors import KeysRefused, KeysUnavailable
 from dmp_fhir.store.sealing import KEY_SIZE
 
@@ -114,20 +115,8 @@ class MasterKeyFiles(_Held):
 
     def add(self) -> int:
         version = (self.versions or (0,))[-1] + 1
-        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        path = self._folder / f"master-{version}.key"
-        draft = self._folder / f".{path.name}.{secrets.token_hex(8)}"
-        try:
-            with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-                file.write(secrets.token_bytes(KEY_SIZE).hex() + "\n")
-                file.flush()
-                os.fsync(file.fileno())
-            os.link(draft, path)  # appears whole; a key that is there is never replaced
-            _flush_folder(self._folder)
-        except FileExistsError:
-            pass  # another process was faster: its key is everybody's
-        finally:
-            draft.unlink(missing_ok=True)
+        # A key that is there is never replaced: another process may have been faster.
+        make_once(self._folder / f"master-{version}.key", (secrets.token_bytes(KEY_SIZE).hex() + "\n").encode())
         self.reload()
         return version
 
@@ -139,7 +128,7 @@ class MasterKeyFiles(_Held):
                 file.flush()
                 os.fsync(file.fileno())
             path.unlink()
-            _flush_folder(self._folder)
+            flush_folder(self._folder)
         self.reload()
 
 
@@ -192,11 +181,3 @@ def _is_a_walk(key: bytes) -> bool:
 
 def _bound(version: int, name: str) -> bytes:
     return f"dmp-fhir key {version} {name}".encode()
-
-
-def _flush_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

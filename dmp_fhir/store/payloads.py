@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from dmp_fhir.files import flush_folder
 from dmp_fhir.store.database import Database, StoreUnavailable
 
 _ASIDE = ".aside"
@@ -87,7 +88,7 @@ class PayloadStore:
         path = self._path(digest)
         try:
             if self._refresh(path, stored):
-                _flush_folder(path.parent)
+                flush_folder(path.parent)
             else:
                 self._write([stored])
         except OSError as error:
@@ -143,9 +144,9 @@ class PayloadStore:
             path = self._path(hashed.digest())
             if not path.parent.exists():
                 path.parent.mkdir(exist_ok=True, mode=0o700)
-                _flush_folder(self.folder)
+                flush_folder(self.folder)
             temporary.rename(path)
-            _flush_folder(path.parent)
+            flush_folder(path.parent)
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
@@ -198,11 +199,3 @@ def _aside(path: Path) -> Path:
 def _named(database: Database, digest: bytes) -> bool:
     with database.snapshot() as reader:
         return reader.row("SELECT 1 FROM payload WHERE sha256 = :digest LIMIT 1", {"digest": digest}) is not None
-
-
-def _flush_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

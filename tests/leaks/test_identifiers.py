@@ -10,7 +10,7 @@ from uuid import UUID
 import pytest
 
 from dmp_fhir import __version__
-from dmp_fhir.registry.versions import new_id
+from dmp_fhir.ids import new_id
 from tests.rest.bodies import CLAIRE, lot
 from tests.rest.caller import Caller
 from tests.support import tally
@@ -18,7 +18,7 @@ from tests.support.server import BASE_URL, MakeApp, MakeToken, copy_of_world
 
 COUNT = 10_000
 # Of the 74 that a UUIDv7 leaves (RFC 9562, section 5.7), those that are drawn anew for ids of one millisecond, which
-# keep their order (registry/versions.py).
+# keep their order (ids.py).
 RANDOM_BITS = 60
 
 

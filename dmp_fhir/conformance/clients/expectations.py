@@ -18,6 +18,7 @@ from typing import Any
 
 import yaml
 
+from dmp_fhir.conformance.client import shown
 from dmp_fhir.conformance.clients.recording import FORM, Asked, Exchange, header_of
 from dmp_fhir.conformance.paths import BadPath, evaluate, text_of
 from dmp_fhir.conformance.paths import check as check_path
@@ -254,7 +255,6 @@ def _with(asked: Asked, mend: Tree) -> Asked:
 
 
 _TOLD = ("accept", "content-type", "if-match", "if-none-match", "prefer", "if-none-exist")
-_MOST_TEXT = 20_000
 
 
 def request_text(asked: Asked) -> str:
@@ -263,17 +263,7 @@ def request_text(asked: Asked) -> str:
     if asked.authorized:
         lines.append("Authorization: Bearer …")
     lines += [f"{name}: {value}" for name, value in asked.headers.items() if name.lower() in _TOLD]
-    return "\n".join([*lines, "", body_text(asked.body, asked.media_type)] if asked.body else lines)
-
-
-def body_text(content: bytes, media_type: str) -> str:
-    text = content.decode("utf-8", "replace")
-    if "json" in media_type:
-        try:
-            text = json.dumps(json.loads(text), ensure_ascii=False, indent=1)
-        except ValueError:
-            pass
-    return text if len(text) <= _MOST_TEXT else f"{text[:_MOST_TEXT]}\n… ({len(text)})"
+    return "\n".join([*lines, "", shown(asked.body, asked.media_type, set())] if asked.body else lines)
 
 
 # --- profiles.yaml --------------------------------------------------------------------------------

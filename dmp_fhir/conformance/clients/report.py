@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from dmp_fhir.conformance.client import shown
 from dmp_fhir.conformance.clients.expectations import (
     MISSING,
     SEEN,
@@ -19,7 +20,6 @@ from dmp_fhir.conformance.clients.expectations import (
     Judged,
     Result,
     Verdict,
-    body_text,
     request_text,
 )
 from dmp_fhir.conformance.clients.recording import media_type_of
@@ -98,6 +98,7 @@ def _exchange(judged: Judged, language: str) -> Tree:
     exchange = judged.exchange
     expectation = judged.expectation
     headers = "".join(f"{name}: {value}\n" for name, value in exchange.headers.items())
+    content = shown(exchange.content, media_type_of(exchange.headers), set())
     return {
         "number": exchange.number,
         "at": exchange.at.strftime("%H:%M:%S"),
@@ -116,5 +117,5 @@ def _exchange(judged: Judged, language: str) -> Tree:
         ],
         "sent": request_text(exchange.asked),
         "mended": judged.mended,
-        "answer": f"HTTP {exchange.status}\n{headers}\n{body_text(exchange.content, media_type_of(exchange.headers))}",
+        "answer": f"HTTP {exchange.status}\n{headers}\n{content}",
     }
