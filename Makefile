@@ -23,7 +23,7 @@ seed: .venv/run ## Create the database and feed the demonstration world, without
 	$(BIN)/dmp-fhir init
 	$(BIN)/dmp-fhir seed
 
-test: .venv/test ## Run every test, on SQLite and PostgreSQL (under 10 minutes on two cores)
+test: .venv/test ## Run every test, on SQLite and PostgreSQL (about 13 minutes on two cores)
 	$(BIN)/pytest -n 2 --dist loadfile -m "not campaign"
 
 check: lint test ## Format, lint, types, then the tests

@@ -20,6 +20,9 @@ from dmp_fhir.instants import Clock, system_clock
 
 _FLAGS = {"--patient-request": "patient_request", "--patient-agreement": "patient_agreement", "--secret": "secret"}
 
+# Options of `dmp-fhir token` that the claim calls otherwise.
+CLAIMS = {"--motive": "reason"}
+
 
 class WsgiAdapter(BaseAdapter):
     """Hands requests to an application."""
@@ -78,5 +81,7 @@ class SandboxTokens(Tokens):
             if option in _FLAGS:
                 claims[_FLAGS[option]] = True
             else:
-                claims[option.removeprefix("--")] = next(options).replace("{fresh}", str(self.clock()))
+                claims[CLAIMS.get(option, option.removeprefix("--"))] = next(options).replace(
+                    "{fresh}", str(self.clock())
+                )
         return self.sandbox.issue(persona.fields["login"], now_ms=self.clock(), **claims)
