@@ -23,6 +23,7 @@ from tests.access.consents import consent, professional
 from tests.rest.bodies import CLAIRE, JULIEN
 from tests.support import tally
 from tests.support.server import MakeToken
+from tests.traces import parameters
 
 ROOT = Path(__file__).parents[2]
 Q = CLAIRE.replace("|", "%7C")
@@ -296,6 +297,7 @@ def test_each_act_leaves_exactly_its_entries(world: World, tmp_path: Path) -> No
     tally.count("G", "in excess", sum(excess.values()))
     assert (missing, excess) == (Counter(), Counter())
     _are_valid(world.events)
+    _are_found(world, record)
     _tell_no_secret(world)
 
 
@@ -319,6 +321,35 @@ def _are_valid(events: list[dict[str, Any]]) -> None:
         assert patterns[f"{basic}.{name}"], name
     for name in ("refusal", "operation", "decision", "administration", "application"):
         assert patterns[f"dmp-audit-{name}"], name
+
+
+def _are_found(world: World, record: str) -> None:
+    """ITI-81: every parameter declared, with every value that occurs, finds exactly the events that have it."""
+    declared = world.client.get("/fhir/metadata").json["rest"][0]["resource"]
+    names = next([each["name"] for each in it["searchParam"]] for it in declared if it["type"] == "AuditEvent")
+    assert {name.partition(":")[0].partition(".")[0] for name in parameters.VALUES} | parameters.OTHERS == set(names)
+    now = max(each["recorded"] for each in world.events)
+
+    def found(criterion: str) -> set[str]:
+        answer = world.ask("GET", f"AuditEvent?{criterion}&_lastUpdated=le{now}&_count=200", "patient-claire-martin")
+        assert answer.status_code == 200, (criterion, answer.text)
+        assert "next" not in {each["relation"] for each in answer.json["link"]}
+        return {each["resource"]["id"] for each in answer.json.get("entry", ())}
+
+    events = {each["id"]: each for each in world.events}
+    since = f"_lastUpdated=ge{min(each['recorded'] for each in world.events)}"
+    visible = [events[event_id] for event_id in sorted(found(since))]
+    assert len(visible) > 30
+    for criterion, wanted in parameters.searches(visible):
+        assert found(f"{criterion}&{since}") == wanted, criterion
+        tally.count("F", "ITI-81 searches compared with the events")
+    everything = {each["id"] for each in visible}
+    # A retrieval names the content and the document, which its uniqueId names too.
+    document = f"DocumentReference/{world.one('1.1')}"
+    retrieved = {each["id"] for each in visible if document in parameters.references(each)}
+    assert any(f"{kind}/" in str(events[event_id]["entity"]) for event_id in retrieved for kind in ("Binary", "Bundle"))
+    assert found(f"entity.identifier=urn:oid:2.16.840.1.113883.19.250.1.1.1&{since}") == retrieved
+    assert found(f"entity=Patient/{record}&{since}") == found(f"entity:identifier={Q}&{since}") == everything
 
 
 def _tell_no_secret(world: World) -> None:
