@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -105,6 +106,7 @@ def test_each_act_leaves_exactly_its_entries(world: World, tmp_path: Path) -> No
         ask("GET", f"DocumentReference/{plain}", moreau).json["content"][0]["attachment"]["url"].partition("/fhir/")[2]
     )
     kind = binary.partition("/")[0]
+    practitioner = ask("GET", "Practitioner?name=moreau", moreau).json["entry"][0]["resource"]["id"]
     world.traced()
     world.events.clear()
     world.tokens.clear()
@@ -260,18 +262,29 @@ def test_each_act_leaves_exactly_its_entries(world: World, tmp_path: Path) -> No
             [rest("search-type", "E", "Patient", "4")],
         ),
     ]
+    steps[5:5] = [
+        (
+            "directory, one",
+            lambda: ask("GET", f"Practitioner/{practitioner}", moreau),
+            [rest("read", "R", "Practitioner")],
+        )
+    ]
+    left: dict[str, list[dict[str, Any]]] = {}
     expected: Counter[str] = Counter()
     missing: Counter[str] = Counter()
     excess: Counter[str] = Counter()
     for name, act, wanted in steps:
         act()
+        before = len(world.events)
         found, due = Counter(world.traced()), Counter(wanted)
+        left[name] = world.events[before:]
         expected[name] += sum(due.values())
         missing.update({f"{name}: {each}": n for each, n in (due - found).items()})
         excess.update({f"{name}: {each}": n for each, n in (found - due).items()})
     julien = ask("GET", f"Patient?identifier={JULIEN.replace('|', '%7C')}", "patient-julien-martin")
     other = julien.json["entry"][0]["resource"]["id"]
     world.traced()
+    before = len(world.events)
     done = jobs.run(
         world.services.database,
         world.services.payloads,
@@ -280,6 +293,7 @@ def test_each_act_leaves_exactly_its_entries(world: World, tmp_path: Path) -> No
         world.services.policy,
     )
     assert done.sent == sum(each[1] == "update" and each[4] == "Communication" for each in world.traced())
+    left["jobs"] = world.events[before:]
     for command in COMMANDS:
         trace_command(
             world.services.database,
@@ -290,7 +304,10 @@ def test_each_act_leaves_exactly_its_entries(world: World, tmp_path: Path) -> No
         )
     for what in ("start", "stop"):
         trace_application(world.services.database, what, world.services.clock(), observer=world.services.observer)
+    before = len(world.events)
     assert len(world.traced()) == len(COMMANDS) + 3  # one entry for each record touched (TF-164)
+    left["commands"], left["start and stop"] = world.events[before:-2], world.events[-2:]
+    _are_documented(left)
     tally.count("G", "events expected", sum(expected.values()))
     tally.count("G", "found", sum(expected.values()) - sum(missing.values()) + sum(excess.values()))
     tally.count("G", "missing", sum(missing.values()))
@@ -299,6 +316,52 @@ def test_each_act_leaves_exactly_its_entries(world: World, tmp_path: Path) -> No
     _are_valid(world.events)
     _are_found(world, record)
     _tell_no_secret(world)
+
+
+ROWS = {
+    "search": ("TD0.2", "ITI-67", "ITI-66", "search by POST", "directory", "ITI-81"),
+    "read, vread, history": ("read", "vread", "history", "directory, one"),
+    "retrieval": ("ITI-68",),
+    "the same in an emergency": ("masked, by the treating physician", "emergency"),
+    "ITI-65, ITI-105": ("ITI-65", "the same again", "TD2.1", "ITI-105"),
+    "TD3.3a, b, d": ("TD3.3a", "TD3.3d", "a block", "unblocked"),
+    "deletion": ("TD3.3c",),
+    "batch": ("batch",),
+    "`$validate`": ("$validate", "$explain-access", "$access-history"),
+    "refusal": (
+        *("masked, by another", "not offered", "POST AuditEvent", "bad search", "stranger to the record"),
+        *("no token", "bad token"),
+    ),
+    "scheduled job": ("jobs",),
+    "command of the operator": ("commands",),
+    "start and stop": ("start and stop",),
+}
+"""The rows of docs/trace.md, by how they begin, and the acts above that each is about."""
+
+
+def _are_documented(left: dict[str, list[dict[str, Any]]]) -> None:
+    """docs/trace.md names the patterns that the events of each act have, and every act is in one of its rows."""
+    assert sorted(name for names in ROWS.values() for name in names) == sorted(left)
+    page = (ROOT / "docs" / "trace.md").read_text(encoding="utf-8")
+    rows = [line.strip("|").split("|") for line in page.splitlines() if line.startswith("|")][2:]
+    assert len(rows) == len(ROWS)
+    for (act, _, patterns), (begins, names) in zip(rows, ROWS.items(), strict=True):
+        assert act.strip().startswith(begins)
+        told = set(
+            re.findall(r"(?:Patient)?(?:Create|Read|Update|Delete|Query)\b|AuthZconsent|dmp-audit-[a-z]+", patterns)
+        )
+        has = {pattern for name in names for event in left[name] for pattern in _patterns(event)}
+        if begins == "the same in an emergency":  # one more, beside that of the act
+            has -= {"PatientRead", "PatientQuery"}
+        if begins == "scheduled job":  # deletes when a record is erased, which none is here
+            has.add("PatientDelete")
+        assert told == (set() if begins == "batch" else has), act
+
+
+def _patterns(event: dict[str, Any]) -> set[str]:
+    names = {each.rpartition("/")[2].removeprefix("IHE.BasicAudit.") for each in event["meta"]["profile"]}
+    ours = names - {"OAUTHaccessTokenUse.Minimal", "dmp-audit-event"}
+    return ours - {"dmp-audit-decision"} if "AuthZconsent" in ours else ours
 
 
 def _are_valid(events: list[dict[str, Any]]) -> None:
