@@ -52,7 +52,7 @@ def reference_check(known: Property, inner: Check) -> Check:
                 en = f"'{reference[:100]}' is no address of a resource; expected: Type/id, an absolute URI or #id."
                 walk.add("value", fr, en, (way, "reference", None), "FHIR R4 Reference.reference")
                 return
-        if targets and type(target) is str and target in resource_types() and target not in targets:
+        if targets and type(target) is str and target not in targets and target in resource_types():
             some = ", ".join(sorted(targets))
             fr = f"Une référence à {target} n'est pas permise ici ; permis : {some}."
             en = f"A reference to {target} is not allowed here; allowed: {some}."

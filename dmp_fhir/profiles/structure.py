@@ -9,14 +9,13 @@ https://hl7.org/fhir/R4/json.html, https://hl7.org/fhir/R4/extensibility.html
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Container, Iterator
 from difflib import get_close_matches
 from functools import cache
-from operator import attrgetter
 from typing import Any
 
 from dmp_fhir.outcome import Issue
-from dmp_fhir.profiles.base_invariants import invariants_of
+from dmp_fhir.profiles.base_invariants import Invariant, invariants_of
 from dmp_fhir.profiles.base_rules import NEEDED, RULES, Fault
 from dmp_fhir.profiles.definitions import Element, Property, Type, resource_types, type_of
 from dmp_fhir.profiles.narrative import read_div
@@ -138,11 +137,6 @@ def _check_all_referenced(walk: Walk, node: Tree, way: Way) -> None:
 # What the walk needs of a property: the test that a right text passes at once, whether it is a list, the check of a
 # value that has no such test or has not passed it.
 _Met = tuple[Callable[[str], object] | None, bool, Check]
-# The types whose objects are noted for those who judge them later.
-_NOTED: Mapping[str, Callable[[Walk], list[tuple[Any, Way]]]] = {
-    "Coding": attrgetter("codings"),
-    "Identifier": attrgetter("identifiers"),
-}
 
 
 @cache
@@ -152,10 +146,7 @@ def _object_check(type_name: str) -> Check:
     kind = type_of(type_name)
     properties: dict[str, _Met] = {}
     is_resource = kind.kind == "resource"
-    mandatory = {each.name: each for each in kind.elements if each.least}
-    choices = tuple((each, _names(kind, each)) for each in kind.elements if each.choice)
-    needed, rule = NEEDED.get(type_name), RULES.get(type_name)
-    invariants, noted = invariants_of(type_name), _NOTED.get(type_name)
+    whole = tuple(_whole(kind))
 
     def check(walk: Walk, node: Any, way: Way) -> None:
         if type(node) is not dict or not node:
@@ -182,21 +173,8 @@ def _object_check(type_name: str) -> Check:
                         inner(walk, item, (way, name, n))
             else:
                 _no_list(walk, value, kind, name, way)
-        for name in mandatory:
-            if name not in node:
-                _check_there(walk, kind, mandatory[name], node, way)
-        for element, names in choices:
-            if not names.isdisjoint(node):
-                _check_one_choice(walk, kind, element, names, node, way)
-        if rule is not None and (needed is None or needed in node):
-            rule(node, _reporter(walk, way))
-        for invariant in invariants:
-            if invariant.element is None or invariant.element in node:
-                for place in invariant.broken(node, walk.resource):
-                    step = way if place is None else (way, *place)
-                    walk.add("invariant", invariant.fr, invariant.en, step, invariant.key, invariant.severity)
-        if noted is not None:
-            noted(walk).append((node, way))
+        for check_whole in whole:
+            check_whole(walk, node, way)
 
     return check
 
@@ -206,12 +184,6 @@ def _met(kind: Type, known: Property) -> _Met:
     if kind.name in ("Coding", "Identifier") and known.name == "system":
         check = absolute_check(kind.name, check)
     return quick_test(known), known.element.many, check
-
-
-def _names(kind: Type, element: Element) -> frozenset[str]:
-    """The properties that give an element: `status` and `_status`; `valueString`, `_valueString`, `valueCode`…"""
-    names = {known.name for known in kind.properties.values() if known.element is element}
-    return frozenset(names | {"_" + name for name in names})
 
 
 def _no_object(walk: Walk, node: Any, way: Way) -> None:
@@ -230,33 +202,8 @@ def _no_list(walk: Walk, value: Any, kind: Type, name: str, way: Way) -> None:
     walk.add("structure", fr, en, here, _rule(kind, name))
 
 
-def _reporter(walk: Walk, way: Way) -> Fault:
-    def report(key: str, name: str | None, fr: str, en: str, severity: str = "error") -> None:
-        walk.add("invariant", fr, en, (way, name, None) if name else way, key, severity)
-
-    return report
-
-
 def _rule(kind: Type, name: str) -> str:
     return f"FHIR R4 {kind.name}.{name}"
-
-
-def _check_there(walk: Walk, kind: Type, element: Element, node: Tree, way: Way) -> None:
-    if not _names(kind, element).isdisjoint(node):
-        return
-    name = element.name + ("[x]" if element.choice else "")
-    fr = f"Élément obligatoire absent : {kind.name}.{name}."
-    en = f"Missing mandatory element: {kind.name}.{name}."
-    walk.add("required", fr, en, (way, element.name, None), _rule(kind, name))
-
-
-def _check_one_choice(walk: Walk, kind: Type, element: Element, names: frozenset[str], node: Tree, way: Way) -> None:
-    given = {name.removeprefix("_") for name in node if name in names}
-    if len(given) > 1:
-        some = ", ".join(sorted(given))
-        fr = f"Une seule forme de {element.name}[x] est permise ; données : {some}."
-        en = f"Only one form of {element.name}[x] is allowed; given: {some}."
-        walk.add("structure", fr, en, (way, element.name, None), _rule(kind, element.name + "[x]"))
 
 
 def _other_property(walk: Walk, node: Tree, name: str, value: Any, kind: Type, way: Way) -> None:
@@ -291,6 +238,84 @@ def _check_gap(walk: Walk, node: Tree, name: str, n: int, way: Way) -> None:
     if type(beside) is not list or n >= len(beside) or beside[n] is None:
         fr, en = "null n'est pas une valeur : enlevez-le.", "null is no value: remove it."
         walk.add("structure", fr, en, (way, name, n), "FHIR R4 JSON")
+
+
+# Checks of an object as a whole ---------------------------------------------------------------------------------------
+
+
+def _whole(kind: Type) -> Iterator[Check]:
+    """Mandatory elements, choices, invariants; codings and identifiers are noted for those who judge them later."""
+    if any(each.least for each in kind.elements):
+        yield _mandatory_check(kind)
+    for element in kind.elements:
+        if element.choice:
+            yield _choice_check(kind, element)
+    if kind.name in RULES:
+        yield _rule_check(RULES[kind.name], NEEDED.get(kind.name))
+    for invariant in invariants_of(kind.name):
+        yield _invariant_check(invariant)
+    if kind.name == "Coding":
+        yield lambda walk, node, way: walk.codings.append((node, way))
+    if kind.name == "Identifier":
+        yield lambda walk, node, way: walk.identifiers.append((node, way))
+
+
+def _names(kind: Type, element: Element) -> frozenset[str]:
+    """The properties that give an element: `status` and `_status`; `valueString`, `_valueString`, `valueCode`…"""
+    names = {known.name for known in kind.properties.values() if known.element is element}
+    return frozenset(names | {"_" + name for name in names})
+
+
+def _mandatory_check(kind: Type) -> Check:
+    mandatory = [(each.name, each, _names(kind, each)) for each in kind.elements if each.least]
+
+    def check(walk: Walk, node: Tree, way: Way) -> None:
+        for name, element, names in mandatory:
+            if name not in node and names.isdisjoint(node):
+                name = element.name + ("[x]" if element.choice else "")
+                fr = f"Élément obligatoire absent : {kind.name}.{name}."
+                en = f"Missing mandatory element: {kind.name}.{name}."
+                walk.add("required", fr, en, (way, element.name, None), _rule(kind, name))
+
+    return check
+
+
+def _choice_check(kind: Type, element: Element) -> Check:
+    names = _names(kind, element)
+
+    def check(walk: Walk, node: Tree, way: Way) -> None:
+        if names.isdisjoint(node):
+            return
+        given = {name.removeprefix("_") for name in node if name in names}
+        if len(given) > 1:
+            some = ", ".join(sorted(given))
+            fr = f"Une seule forme de {element.name}[x] est permise ; données : {some}."
+            en = f"Only one form of {element.name}[x] is allowed; given: {some}."
+            walk.add("structure", fr, en, (way, element.name, None), _rule(kind, element.name + "[x]"))
+
+    return check
+
+
+def _rule_check(rule: Callable[[Tree, Fault], None], needed: str | None) -> Check:
+    def check(walk: Walk, node: Tree, way: Way) -> None:
+        def fault(key: str, name: str | None, fr: str, en: str, severity: str = "error") -> None:
+            walk.add("invariant", fr, en, (way, name, None) if name else way, key, severity)
+
+        if needed is None or needed in node:
+            rule(node, fault)
+
+    return check
+
+
+def _invariant_check(invariant: Invariant) -> Check:
+    def check(walk: Walk, node: Tree, way: Way) -> None:
+        if invariant.shown(node):
+            return
+        for place in invariant.broken(node, walk.resource):
+            step = way if place is None else (way, *place)
+            walk.add("invariant", invariant.fr, invariant.en, step, invariant.key, invariant.severity)
+
+    return check
 
 
 # Checks of one property -----------------------------------------------------------------------------------------------
