@@ -211,7 +211,7 @@ _MOMENT_OF_ANY_DAY = (
     _DAY_OF_ANY_YEAR + r"T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]{1,20})?"
     "(?:Z|[+-](?:0[0-9]|1[0-3]):[0-5][0-9])"
 )
-_ADDRESS = re.compile(rf"https?://\S+|{_OID.pattern}|{_UUID.pattern}|urn:(?:ietf|ihe):\S+").fullmatch
+_ADDRESS = re.compile(rf"https?://\S+|urn:oid:[0-2](?:\.[1-9][0-9]*+)++|{_UUID.pattern}|urn:(?:ietf|ihe):\S+").fullmatch
 AT_ONCE: Mapping[str, Callable[[str], object]] = MappingProxyType(
     {
         "canonical": _ADDRESS,

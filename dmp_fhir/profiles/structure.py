@@ -298,11 +298,13 @@ def _choice_check(kind: Type, element: Element) -> Check:
 
 def _rule_check(rule: Callable[[Tree, Fault], None], needed: str | None) -> Check:
     def check(walk: Walk, node: Tree, way: Way) -> None:
+        if needed is not None and needed not in node:
+            return
+
         def fault(key: str, name: str | None, fr: str, en: str, severity: str = "error") -> None:
             walk.add("invariant", fr, en, (way, name, None) if name else way, key, severity)
 
-        if needed is None or needed in node:
-            rule(node, fault)
+        rule(node, fault)
 
     return check
 
