@@ -66,7 +66,7 @@ def test_one_process_alone() -> None:
     figures.ends("create", "DocumentReference", 201, 0.2)
     text = figures.text().decode()
     figures.text()
-    assert sample(text, "dmp_fhir_records") == 13
+    assert sample(text, "dmp_fhir_records") == 12
     assert sample(text, 'dmp_fhir_requests_total{interaction="create",status="2xx",type="DocumentReference"}') == 1
     assert sample(text, "dmp_fhir_requests_in_flight") == 0
     assert sample(text, 'dmp_fhir_faults_total{kind="policy"}') == 0
