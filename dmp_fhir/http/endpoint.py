@@ -133,6 +133,10 @@ def _handle(request: HttpRequest, services: Services, path: str) -> Response:
         _require_format(request, asked)
         request.environ[ASKED] = asked = _with_body(request, services, asked)
         exchange = exchange.asking(asked)
+        if asked.operation == "_search" and asked.method == "POST":
+            # As it was sent it is known to the trace before it is read (TF-163).
+            request.environ[ASKED] = asked = replace(asked, parameters=_pairs(asked.query))
+            exchange = exchange.asking(asked)
         if further := _further_requests(asked):
             services.rates.admit(exchange.context, services.clock, further)
     except Refused as refused:
@@ -276,4 +280,4 @@ def _with_form(request: HttpRequest, asked: Request, body: bytes) -> Request:
             rule="TF-111",
         )
     query = b"&".join(part for part in (request.query_string, body) if part)
-    return replace(asked, parameters=_pairs(query), query=query)
+    return replace(asked, query=query)
