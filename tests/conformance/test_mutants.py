@@ -9,7 +9,7 @@ import pytest
 from flask import Flask
 
 from dmp_fhir.conformance.config import Config
-from dmp_fhir.conformance.results import FAILED, PASSED
+from dmp_fhir.conformance.results import BLOCKED, FAILED, PASSED
 from dmp_fhir.conformance.scenarios import suite
 from tests.conformance.conftest import Try, told
 from tests.conformance.mutants import MUTANTS
@@ -43,6 +43,13 @@ def test_every_mutant_is_caught_by_the_scenario_meant_for_it(
             missed.append((name, scenario, told(report)))
     assert missed == []
     assert len(MUTANTS) >= 40
+
+
+def test_fail_fast_ends_at_the_first_case_that_does_not_pass(trial: Try, server: Server) -> None:
+    report = trial(application(server, lambda ask, server: Told(404, (), b"")), fail_fast=True)
+    (only,) = report.results
+    assert only.outcome in (FAILED, BLOCKED)
+    assert not report.conforming
 
 
 _IDS = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}|2\.25\.[0-9]+|W/\"[0-9]+\"|[0-9a-f]{10}")
