@@ -58,6 +58,7 @@ class Slicer:
         # Where the slicing is open, an item that does not follow the profile of a slice is outside it.
         self.by_profile = not self.closed and any(kind == "profile" for kind, _ in slicing.discriminators)
         self.by_type = _by_type(slices)
+        self.by_kind = any(each.kinds for each in slices)
         self.counted = [_limits(n, each) for n, each in enumerate(slices) if each.least or each.most]
 
     def __call__(self, visit: Visit, items: Sequence[Any], way: Way) -> None:
@@ -114,6 +115,8 @@ class Slicer:
         """The slices an item may be of by its type."""
         if self.by_type is not None:
             return self.by_type[1].get(resource_type(item, self.by_type[0]), ())
+        if not self.by_kind:
+            return range(len(self.slices))
         return [n for n, each in enumerate(self.slices) if _passes(each.kinds, visit, item)]
 
     def place(self, visit: Visit, item: Any) -> int | None:

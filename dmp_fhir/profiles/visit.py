@@ -104,7 +104,7 @@ class Visit:
         if reference[:1] == "#":
             if reference == "#":
                 return self.root, self.root_way
-            held = (self._held.get(id(self.root)) or self._contained()).get(reference[1:])
+            held = (self._held.get(id(self.root)) or self._contained()).get(reference)
             return None if held is None else (held[0], (self.root_way, "contained", held[1]))
         return self._by_address().get(reference) if self.bundle is not None else None
 
@@ -113,12 +113,12 @@ class Visit:
         return None if found is None else found[0]
 
     def _contained(self) -> dict[str, tuple[Tree, int]]:
-        """The resources contained in the outermost one and their places, by id."""
+        """The resources contained in the outermost one and their places, by the text that refers to each (`#id`)."""
         found = self._held[id(self.root)] = {}
         items = self.root.get("contained")
         for n, each in enumerate(items if type(items) is list else ()):
             if type(each) is dict and type(each.get("id")) is str:
-                found.setdefault(each["id"], (each, n))
+                found.setdefault("#" + each["id"], (each, n))
         return found
 
     def _by_address(self) -> dict[str, tuple[Tree, Way]]:

@@ -2,7 +2,8 @@
 PostgreSQL.
 
 A snapshot is one consistent view, read only. A transaction commits when its block ends and rolls back when anything is
-raised out of it. Each thread of each process has its own connection, opened when first used.
+raised out of it. Each session has a connection to itself, of those that are free or a new one: a process has as many as
+it had sessions at once.
 
 Portable SQL: a flag is written `archived` or `NOT archived` (never `= 1`) and tested by truthiness when it comes out
 (SQLite answers 0 and 1); a parameter that may be NULL and stands alone is cast (`CAST(:since AS BIGINT) IS NULL`).
@@ -15,6 +16,7 @@ import random
 import threading
 import time
 import weakref
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -125,7 +127,7 @@ class Transaction(Reader):
 
 
 class _Holder:
-    """The connection of one thread; closed with the thread."""
+    """A connection, used by one session after the other."""
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
@@ -159,7 +161,9 @@ class Database:
         self.turns = Turns()
         # Signs the heads of the trace (audit/heads.py); None where no key is at hand.
         self.sealing: Any = None
+        # Whether this thread is in a session; the connections that no session uses, the latest used first.
         self._local = threading.local()
+        self._free: deque[_Holder] = deque()
         self._holders: weakref.WeakSet[_Holder] = weakref.WeakSet()
 
     @classmethod
@@ -167,7 +171,7 @@ class Database:
         """Open and try the database; StoreUnavailable when it does not answer, ValueError for an address of no known
         kind."""
         database = cls(url)
-        database._holder()
+        database._free.append(database._holder())
         return database
 
     @contextmanager
@@ -206,19 +210,23 @@ class Database:
                 time.sleep(0.01 * conflicts * (0.5 + random.random()))  # noqa: S311 - spreads retries, keeps no secret
 
     def close(self) -> None:
-        """Close the connections of all threads of this process; a later use opens new ones."""
+        """Close all connections of this process; a later use opens new ones."""
         if self.keys is not None:
             self.keys.close()
         for holder in list(self._holders):
             holder.close()
         self._holders.clear()
+        self._free.clear()
         self._local = threading.local()
 
     @contextmanager
     def _session(self, write: bool) -> Iterator[Connection]:
+        local = self._local
+        if getattr(local, "busy", False):
+            raise RuntimeError("a session of this thread is still open: hand it down, do not open a second one")
         holder = self._begin(write)
         connection = holder.connection
-        holder.busy = True
+        local.busy = holder.busy = True
         try:
             yield connection
             if connection.refused:
@@ -229,30 +237,35 @@ class Database:
             connection.rollback()
             raise
         finally:
-            holder.busy = False
+            local.busy = holder.busy = False
+            self._free.append(holder)
 
     def _begin(self, write: bool) -> _Holder:
         holder = self._holder()
-        if holder.busy:
-            raise RuntimeError("a session of this thread is still open: hand it down, do not open a second one")
         try:
             holder.connection.begin(write)
         except StoreUnavailable:
             if holder.connection.usable:
+                self._free.append(holder)
                 raise
-            # The server went away since the last session; nothing was asked yet, so one new connection is tried.
-            holder = self._holder()
+            # The server went away since the last session; nothing was asked yet, so a new connection is tried.
+            holder = self._holder(new=True)
             holder.connection.begin(write)
         return holder
 
-    def _holder(self) -> _Holder:
-        holder: _Holder | None = getattr(self._local, "holder", None)
-        if holder is None or holder.inherited or not holder.connection.usable:
-            self._refuse_after_fork_in_session()
-            holder = _Holder(self._connect())
-            self._holders.add(holder)
-            self._local.holder = holder
-            _open.add(self)
+    def _holder(self, *, new: bool = False) -> _Holder:
+        """A connection for one session."""
+        while self._free and not new:
+            try:
+                holder = self._free.pop()
+            except IndexError:
+                break  # another thread was faster
+            if not holder.inherited and holder.connection.usable:
+                return holder
+        self._refuse_after_fork_in_session()
+        holder = _Holder(self._connect())
+        self._holders.add(holder)
+        _open.add(self)
         return holder
 
     def _connect(self) -> Connection:
@@ -272,7 +285,7 @@ class Database:
 
     @property
     def has_connections(self) -> bool:
-        """Whether a thread of this process is connected."""
+        """Whether this process is connected."""
         return any(not holder.inherited and holder.connection.usable for holder in list(self._holders))
 
 
