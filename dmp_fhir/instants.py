@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 
 Clock = Callable[[], int]
-_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - of UTC: what has no zone is written faster
+_EPOCH = datetime(1970, 1, 1)  # of UTC: what has no zone is written faster
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
