@@ -63,7 +63,7 @@ def create_app(settings: Settings | None = None, clock: Clock = system_clock) ->
     services = app.extensions["dmp_fhir"] = build_services(settings, clock)
     fhir.register(app)
     app.register_blueprint(description.blueprint)
-    answering = _in_turn(fhir.reads_around(app.wsgi_app, services), services.database.turns)
+    answering = _in_turn(fhir.around(app.wsgi_app, services), services.database.turns)
     metrics = Metrics(lambda: figures(services.database, services.payloads))
     app.wsgi_app = operations_around(  # type: ignore[method-assign, assignment]
         observed(answering, metrics), services, metrics

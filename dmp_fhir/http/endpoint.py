@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import re
 import uuid
-from dataclasses import replace
 
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 from werkzeug.wrappers import Request as HttpRequest
@@ -265,14 +264,14 @@ def _with_body(request: HttpRequest, services: Services, asked: Request) -> Requ
     if asked.operation == "_search":
         return _with_form(request, asked, body)
     if asked.method == "PATCH":
-        return replace(asked, body=body)
+        return asked._replace(body=body)
     if not body and asked.id is not None and (asked.operation or "").startswith("$"):
         return asked  # an operation without parameters
     kind = body_format(request.environ.get("CONTENT_TYPE"))
     limits = Limits(body=limit, entries=settings.max_entries)
     tree = parse_json(body, limits) if kind is Format.JSON else parse_xml(body, limits)
     # $validate tells lines and columns.
-    return replace(asked, tree=tree, body=body if asked.operation == "$validate" else b"")
+    return asked._replace(tree=tree, body=body if asked.operation == "$validate" else b"")
 
 
 def _body(request: HttpRequest, services: Services, limit: int) -> bytes:
@@ -300,4 +299,4 @@ def _with_form(request: HttpRequest, asked: Request, body: bytes) -> Request:
             rule="TF-111",
         )
     query = b"&".join(part for part in (request.query_string, body) if part)
-    return replace(asked, parameters=_pairs(query), query=query)
+    return asked._replace(parameters=_pairs(query), query=query)

@@ -25,10 +25,10 @@ from dmp_fhir.policy.settings import DEFAULT_SETTINGS, PolicySettings
 from dmp_fhir.policy.standing import Standing
 
 
-def _by_exemption() -> list[tuple[Condition | None, list[DocumentRule]]]:
+def _by_exemption(masks: tuple[DocumentRule, ...]) -> list[tuple[Condition | None, list[DocumentRule]]]:
     """The rules that hide, together when the same documents escape them."""
     found: list[tuple[Condition | None, list[DocumentRule]]] = []
-    for rule in reversed(MASKS):
+    for rule in reversed(masks):
         for unless, rules in found:
             if unless is rule.unless:
                 rules.append(rule)
@@ -38,7 +38,7 @@ def _by_exemption() -> list[tuple[Condition | None, list[DocumentRule]]]:
     return found
 
 
-_BY_EXEMPTION = _by_exemption()
+_MASKS = _by_exemption(MASKS)
 _SEES_ALL = frozenset({Relation.SELF, Relation.REPRESENTATIVE, Relation.TREATING_PHYSICIAN})
 
 
@@ -151,7 +151,7 @@ def _documents(rights: SecondLook, scope: Scope, *, even_deleted: bool = False) 
     visible: Sql = False
     if rights.may_look:
         # The flags of masks are read before the lists of the matrix: the order only matters for speed.
-        visible = join(" AND ", (_shown(rules, unless, rights.caller, scope) for unless, rules in _BY_EXEMPTION))
+        visible = join(" AND ", (_shown(rules, unless, rights.caller, scope) for unless, rules in _MASKS))
     if rights.may_find:
         visible = join(" OR ", (visible, AUTHORED_BY_CALLER.clause(rights.caller, scope)))
     exists = True if even_deleted else negated(DELETED_FOR_ALL.when.clause(rights.caller, scope))

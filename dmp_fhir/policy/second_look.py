@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import dataclass
+from functools import cache, cached_property
 from typing import Any, Protocol
 
 from dmp_fhir.canonicals import HIDE_PATIENT, HIDE_REPRESENTATIVES, MASK_PROFESSIONALS
@@ -47,6 +47,7 @@ class FacesDisagree(Exception):
     """SQL showed a document that the decision refuses: a fault of ours, never answered with data."""
 
 
+@cache
 def columns(alias: str) -> str:
     """The columns of the table `document` that the second look needs, for a SELECT."""
     return ", ".join(f"{alias}.{name}" for name in _COLUMNS)
@@ -119,8 +120,7 @@ def _with_authors(reader: Rows, record_id: str, document_id: str, document: Docu
         {"record_id": record_id, "document_id": document_id},
     ):
         names[kind].add(identifier)
-    return replace(
-        document,
+    return document._replace(
         author_persons=frozenset(names["person"]),
         author_structures=frozenset(names["structure"]),
         author_patients=frozenset(names["patient"]),

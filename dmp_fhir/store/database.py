@@ -15,8 +15,9 @@ import random
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from dmp_fhir.store.errors import (
@@ -170,20 +171,13 @@ class Database:
         database._holder()
         return database
 
-    @contextmanager
-    def snapshot(self) -> Iterator[Reader]:
+    def snapshot(self) -> AbstractContextManager[Reader]:
         """One consistent view of the latest committed state, read only."""
-        with self._session(write=False) as connection:
-            yield Reader(connection, self.dialect, self.keys)
+        return _Snapshot(self)
 
-    @contextmanager
-    def transaction(self) -> Iterator[Transaction]:
+    def transaction(self) -> AbstractContextManager[Transaction]:
         """All of the block or nothing. May raise TransactionConflict: prefer `write`, which runs the work again."""
-        with self._session(write=True) as connection:
-            tx = Transaction(connection, self.dialect, self.keys, self.sealing)
-            yield tx
-            tx.finish()
-        tx.tell_committed()
+        return _Writing(self)
 
     def write(self, work: Callable[[Transaction], T]) -> T:
         """Run `work` in a transaction and commit. Run again, at most three times, after a deadlock or a serialisation
@@ -213,23 +207,6 @@ class Database:
             holder.close()
         self._holders.clear()
         self._local = threading.local()
-
-    @contextmanager
-    def _session(self, write: bool) -> Iterator[Connection]:
-        holder = self._begin(write)
-        connection = holder.connection
-        holder.busy = True
-        try:
-            yield connection
-            if connection.refused:
-                raise RuntimeError("the database refused a statement: its exception has to leave the session")
-            with self.turns.waiting() if write else nullcontext():
-                connection.commit()
-        except BaseException:
-            connection.rollback()
-            raise
-        finally:
-            holder.busy = False
 
     def _begin(self, write: bool) -> _Holder:
         holder = self._holder()
@@ -274,6 +251,63 @@ class Database:
     def has_connections(self) -> bool:
         """Whether a thread of this process is connected."""
         return any(not holder.inherited and holder.connection.usable for holder in list(self._holders))
+
+
+class _Session:
+    """The connection of this thread from BEGIN to COMMIT, or to ROLLBACK when anything is raised."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def _begin(self, write: bool) -> Connection:
+        self._holder = self._database._begin(write)
+        self._holder.busy = True
+        self._connection = self._holder.connection
+        return self._connection
+
+    def __exit__(
+        self, kind: type[BaseException] | None, fault: BaseException | None, where: TracebackType | None
+    ) -> None:
+        try:
+            if kind is None:
+                self._end()
+        except BaseException:
+            self._connection.rollback()
+            raise
+        else:
+            if kind is not None:
+                self._connection.rollback()
+        finally:
+            self._holder.busy = False
+
+    def _end(self) -> None:
+        if self._connection.refused:
+            raise RuntimeError("the database refused a statement: its exception has to leave the session")
+        self._connection.commit()
+
+
+class _Snapshot(_Session, AbstractContextManager[Reader]):
+    def __enter__(self) -> Reader:
+        return Reader(self._begin(write=False), self._database.dialect, self._database.keys)
+
+
+class _Writing(_Session, AbstractContextManager[Transaction]):
+    def __enter__(self) -> Transaction:
+        database = self._database
+        self._tx = Transaction(self._begin(write=True), database.dialect, database.keys, database.sealing)
+        return self._tx
+
+    def _end(self) -> None:
+        self._tx.finish()
+        with self._database.turns.waiting():
+            super()._end()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, fault: BaseException | None, where: TracebackType | None
+    ) -> None:
+        super().__exit__(kind, fault, where)
+        if kind is None:
+            self._tx.tell_committed()
 
 
 def dialect_of(url: str) -> str:

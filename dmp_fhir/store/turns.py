@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 
 
 class Turns:
@@ -22,26 +21,13 @@ class Turns:
         self._queue: deque[tuple[int, threading.Lock]] = deque()
         self._working: int | None = None
 
-    @contextmanager
-    def turn(self) -> Iterator[None]:
+    def turn(self) -> AbstractContextManager[None]:
         """Wait for a turn and work."""
-        self._take()
-        try:
-            yield
-        finally:
-            self._give()
+        return _Turn(self)
 
-    @contextmanager
-    def waiting(self) -> Iterator[None]:
+    def waiting(self) -> AbstractContextManager[None]:
         """Let others work during the block; afterwards it is this thread's turn again."""
-        if self._working != threading.get_ident():
-            yield
-            return
-        self._give()
-        try:
-            yield
-        finally:
-            self._take()
+        return _Waiting(self)
 
     def let_others_first(self) -> None:
         """Let everybody who waits for a turn now have one before this thread goes on."""
@@ -67,3 +53,30 @@ class Turns:
                 return
             self._working, called = self._queue.popleft()
         called.release()
+
+
+# Classes: they are entered several times in each request, and generators cost three times as much.
+class _Turn(AbstractContextManager[None]):
+    def __init__(self, turns: Turns) -> None:
+        self._turns = turns
+
+    def __enter__(self) -> None:
+        self._turns._take()
+
+    def __exit__(self, *fault: object) -> None:
+        self._turns._give()
+
+
+class _Waiting(AbstractContextManager[None]):
+    def __init__(self, turns: Turns) -> None:
+        self._turns = turns
+        self._handed_on = False
+
+    def __enter__(self) -> None:
+        if self._turns._working == threading.get_ident():
+            self._handed_on = True
+            self._turns._give()
+
+    def __exit__(self, *fault: object) -> None:
+        if self._handed_on:
+            self._turns._take()
