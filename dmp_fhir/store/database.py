@@ -28,7 +28,7 @@ from dmp_fhir.store.errors import (
     UniqueViolation,
 )
 from dmp_fhir.store.postgresql import PostgresqlConnection
-from dmp_fhir.store.sqlite import SqliteConnection, path_of
+from dmp_fhir.store.sqlite import BUSY_SECONDS, SqliteConnection, path_of
 from dmp_fhir.store.statements import insert_into
 from dmp_fhir.store.turns import Turns
 
@@ -132,11 +132,18 @@ class _Holder:
         self.connection = connection
         self.process = os.getpid()
         self.busy = False
+        self.writing: threading.Lock | None = None
 
     @property
     def inherited(self) -> bool:
         """Whether a parent process opened it."""
         return self.process != os.getpid()
+
+    def written(self) -> None:
+        """Let the next writer of this process begin."""
+        writing, self.writing = self.writing, None
+        if writing is not None:
+            writing.release()
 
     def close(self) -> None:
         if self.inherited:
@@ -158,6 +165,9 @@ class Database:
         self.keys: KeyRing | None = None
         self.dialect = dialect_of(url)
         self.turns = Turns()
+        # SQLite has one writer at a time: those of one process wait for each other here, which costs less than asking
+        # the engine again and again.
+        self._writer = threading.Lock() if self.dialect == "sqlite" else None
         # Signs the heads of the trace (audit/heads.py); None where no key is at hand.
         self.sealing: Any = None
         self._local = threading.local()
@@ -212,14 +222,23 @@ class Database:
         holder = self._holder()
         if holder.busy:
             raise RuntimeError("a session of this thread is still open: hand it down, do not open a second one")
+        writer = self._writer if write else None
+        if writer is not None and not self.turns.acquire(writer, BUSY_SECONDS):
+            raise StoreUnavailable("another writer does not end")
         try:
-            holder.connection.begin(write)
-        except StoreUnavailable:
-            if holder.connection.usable:
-                raise
-            # The server went away since the last session; nothing was asked yet, so one new connection is tried.
-            holder = self._holder()
-            holder.connection.begin(write)
+            try:
+                holder.connection.begin(write)
+            except StoreUnavailable:
+                if holder.connection.usable:
+                    raise
+                # The server went away since the last session; nothing was asked yet, so one new connection is tried.
+                holder = self._holder()
+                holder.connection.begin(write)
+        except BaseException:
+            if writer is not None:
+                writer.release()
+            raise
+        holder.writing = writer
         return holder
 
     def _holder(self) -> _Holder:
@@ -279,6 +298,7 @@ class _Session:
                 self._connection.rollback()
         finally:
             self._holder.busy = False
+            self._holder.written()
 
     def _end(self) -> None:
         if self._connection.refused:
@@ -301,6 +321,7 @@ class _Writing(_Session, AbstractContextManager[Transaction]):
         self._tx.finish()
         with self._database.turns.waiting():
             super()._end()
+            self._holder.written()
 
     def __exit__(
         self, kind: type[BaseException] | None, fault: BaseException | None, where: TracebackType | None
@@ -333,4 +354,11 @@ def _before_fork() -> None:
             database._let_go()
 
 
-os.register_at_fork(before=_before_fork)
+def _after_fork() -> None:
+    # A writer of the parent writes there, not here.
+    for database in list(_open):
+        if database._writer is not None:
+            database._writer = threading.Lock()
+
+
+os.register_at_fork(before=_before_fork, after_in_child=_after_fork)

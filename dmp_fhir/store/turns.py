@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 
 
 class Turns:
@@ -28,6 +29,22 @@ class Turns:
     def waiting(self) -> AbstractContextManager[None]:
         """Let others work during the block; afterwards it is this thread's turn again."""
         return _Waiting(self)
+
+    def acquire(self, lock: threading.Lock, timeout_s: float = -1) -> bool:
+        """Acquire a lock, letting others work until it is free; whether it was within the time."""
+        if lock.acquire(blocking=False):
+            return True
+        with self.waiting():
+            return lock.acquire(timeout=timeout_s)
+
+    @contextmanager
+    def alone(self, lock: threading.Lock) -> Iterator[None]:
+        """The block with a lock in hand."""
+        self.acquire(lock)
+        try:
+            yield
+        finally:
+            lock.release()
 
     def let_others_first(self) -> None:
         """Let everybody who waits for a turn now have one before this thread goes on."""
