@@ -12,12 +12,13 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 from click.testing import CliRunner
 
 from dmp_fhir.app import build_services, create_app
 from dmp_fhir.canonicals import INS_NIR, INS_NIR_TEST
-from dmp_fhir.cli import main
+from dmp_fhir.cli import COMMANDS, main
 from dmp_fhir.identity.sandbox import ISSUER, KEY_FILE, Sandbox
 from dmp_fhir.safety import ALL, AT_EVERY_START, Place, describe, problems, refuse_unsafe
 from dmp_fhir.settings import BadSetting, Settings
@@ -332,10 +333,19 @@ def test_no_secret_in_a_bad_setting() -> None:
     assert "canary-4711" not in str(caught.value)
 
 
+def commands_of(group: click.Group) -> list[click.Command]:
+    """The commands of a group and of the groups in it."""
+    context = click.Context(group)
+    commands = [command for name in group.list_commands(context) if (command := group.get_command(context, name))]
+    return commands + [inner for each in commands if isinstance(each, click.Group) for inner in commands_of(each)]
+
+
 def test_no_command_takes_a_secret() -> None:
     """What is on a command line is in the list of processes."""
     words = ("password", "secret-key", "key-value", "passphrase")
-    options = [option for command in main.commands.values() for each in command.params for option in each.opts]
+    found = commands_of(main)
+    options = [option for command in found for each in command.params for option in each.opts]
+    assert len(found) > len(COMMANDS)
     assert not [option for option in options if any(word in option for word in words)]
 
 

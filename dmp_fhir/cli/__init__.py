@@ -2,41 +2,48 @@
 
 from __future__ import annotations
 
-from dmp_fhir.cli.audit import audit
-from dmp_fhir.cli.backups import backup, restore, verify_backup
-from dmp_fhir.cli.barometer import barometer
-from dmp_fhir.cli.callers import callers
-from dmp_fhir.cli.commands import main
-from dmp_fhir.cli.identifiers import identifier
-from dmp_fhir.cli.keys import keys
-from dmp_fhir.cli.operator import jobs, matrix, record, review
-from dmp_fhir.cli.policy import policy
-from dmp_fhir.cli.safety import safety
-from dmp_fhir.cli.sandbox import sandbox
-from dmp_fhir.cli.validation import profiles_group, validate
-from dmp_fhir.conformance.cli import conformance
+import click
 
-policy.add_command(matrix)
-COMMANDS = (
-    audit,
-    backup,
-    barometer,
-    conformance,
-    identifier,
-    jobs,
-    keys,
-    policy,
-    profiles_group,
-    record,
-    restore,
-    review,
-    safety,
-    sandbox,
-    validate,
-    verify_backup,
-)
-for command in COMMANDS:
-    main.add_command(command)
-main.add_command(callers)
+from dmp_fhir import __version__
+from dmp_fhir.cli.lazy import LazyGroup
 
-__all__ = ["main"]
+_CLI = "dmp_fhir.cli"
+COMMANDS = {
+    "audit": f"{_CLI}.audit:audit",
+    "backup": f"{_CLI}.backups:backup",
+    "barometer": f"{_CLI}.barometer:barometer",
+    "callers": f"{_CLI}.callers:callers",
+    "check": f"{_CLI}.storing:check",
+    "collect": f"{_CLI}.storing:collect",
+    "conformance": "dmp_fhir.conformance.cli:conformance",
+    "identifier": f"{_CLI}.identifiers:identifier",
+    "init": f"{_CLI}.storing:init",
+    "jobs": f"{_CLI}.operator:jobs",
+    "keys": f"{_CLI}.keys:keys",
+    "load": f"{_CLI}.loading:load",
+    "migrate": f"{_CLI}.storing:migrate",
+    "personas": f"{_CLI}.tokens:list_personas",
+    "policy": f"{_CLI}.policy:policy",
+    "profiles": f"{_CLI}.validation:profiles_group",
+    "pseudonym": f"{_CLI}.pseudonym:show_pseudonym",
+    "record": f"{_CLI}.operator:record",
+    "restore": f"{_CLI}.backups:restore",
+    "review": f"{_CLI}.operator:review",
+    "safety": f"{_CLI}.safety:safety",
+    "sandbox": f"{_CLI}.sandbox:sandbox",
+    "seed": f"{_CLI}.loading:seed",
+    "serve": f"{_CLI}.serving:serve",
+    "settings": f"{_CLI}.opening:list_settings",
+    "token": f"{_CLI}.tokens:token",
+    "validate": f"{_CLI}.validation:validate",
+    "verify-backup": f"{_CLI}.backups:verify_backup",
+}
+
+
+@click.group(cls=LazyGroup, places=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="dmp-fhir")
+def main() -> None:
+    """Document registry server for the French shared medical record (DMP), in HL7 FHIR R4."""
+
+
+__all__ = ["COMMANDS", "main"]

@@ -18,8 +18,8 @@ from dmp_fhir.backup.archive import Manifest, verify
 from dmp_fhir.backup.restoring import NotRestored, make
 from dmp_fhir.backup.restoring import restore as restore_file
 from dmp_fhir.backup.sealed import KEY_BYTES, BackupDamaged
-from dmp_fhir.cli.commands import give_keys_to
 from dmp_fhir.cli.opening import current_settings, registry_of
+from dmp_fhir.cli.storing import give_keys_to
 from dmp_fhir.instants import instant_text, system_clock
 from dmp_fhir.jobs import erase_again
 from dmp_fhir.settings import Settings

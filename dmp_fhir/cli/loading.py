@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,14 +14,20 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from dmp_fhir.app import build_services
+from dmp_fhir.audit.administration import trace_command
 from dmp_fhir.canonicals import PROJECT
+from dmp_fhir.cli.opening import current_settings
+from dmp_fhir.cli.tokens import sandbox_of
 from dmp_fhir.identity.context import AccessContext
 from dmp_fhir.identity.sandbox import Sandbox
 from dmp_fhir.ids import new_id
+from dmp_fhir.instants import system_clock
 from dmp_fhir.interactions.dispatch import handle
 from dmp_fhir.interactions.messages import Request
 from dmp_fhir.interactions.services import Exchange, Services
 from dmp_fhir.outcome import Refused
+from dmp_fhir.store.database import Database
 from dmp_fhir.wire.json import parse_json
 from dmp_fhir.wire.xml import parse_xml
 
@@ -113,3 +120,37 @@ def _instant(tree: Tree) -> int | None:
     if "timestamp" not in tree:
         return None
     return int(datetime.fromisoformat(tree["timestamp"]).timestamp() * 1000)
+
+
+# --- commands -------------------------------------------------------------------------------------
+
+
+@click.command()
+@click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
+@click.option("--as", "persona", default=None, help="Persona who submits, for bundles that name none in meta.tag.")
+def load(files: tuple[Path, ...], persona: str | None) -> None:
+    """Feed FHIR bundles (transaction or batch), with a progress bar and a summary."""
+    _load(files, persona)
+
+
+@click.command()
+def seed() -> None:
+    """Feed the demonstration world (fixtures/world) to an empty registry."""
+    with Database.open(current_settings().database).snapshot() as reader:
+        row = reader.row("SELECT COUNT(*) FROM record WHERE status <> 'directory'")
+    if row and row[0]:
+        click.echo(f"{row[0]} records are here already: nothing was fed")
+        return
+    _load(world_files(), None)
+
+
+def _load(files: Sequence[Path], persona: str | None) -> None:
+    settings = current_settings()
+    sandbox_of(settings)
+    loader = Loader(build_services(settings), persona)
+    loader.load(files)
+    reason = f"{loader.files} bundles, {len(loader.refused)} refused"
+    observer = loader.services.observer
+    trace_command(loader.services.database, "load", system_clock(), observer=observer, reason=reason)
+    loader.summary()
+    sys.exit(1 if loader.refused else 0)

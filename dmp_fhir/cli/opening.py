@@ -1,13 +1,15 @@
-"""What commands begin with; what is wrong is one sentence and exit code 1."""
+"""What commands begin with; what is wrong is one sentence and exit code 1. Command: settings."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
-from dmp_fhir.app import open_database
-from dmp_fhir.settings import BadSetting, Settings
-from dmp_fhir.store import schema
-from dmp_fhir.store.database import Database
+from dmp_fhir.settings import BadSetting, Settings, describe
+
+if TYPE_CHECKING:
+    from dmp_fhir.store.database import Database
 
 
 def current_settings() -> Settings:
@@ -20,9 +22,19 @@ def current_settings() -> Settings:
 
 def registry_of(settings: Settings) -> Database:
     """The database of the registry, at this version and with its keys; to be closed by whoever opens it."""
+    # Imported here: commands that open no registry would wait a second for it.
+    from dmp_fhir.app import open_database
+    from dmp_fhir.store import schema
+
     if not schema.is_current(settings.database):
         raise click.ClickException("the database is not migrated to this version; run: dmp-fhir init")
     try:
         return open_database(settings)
     except BadSetting as bad:
         raise click.ClickException(str(bad)) from bad
+
+
+@click.command(name="settings")
+def list_settings() -> None:
+    """Print every setting with its default and meaning."""
+    click.echo(describe(), nl=False)

@@ -1,12 +1,9 @@
-"""Commands of the operator and the privacy officer: scheduled jobs, review of emergency accesses, life of a record,
-habilitation matrix. Every change leaves its trace, in the name of the account that runs the command."""
+"""Commands of the operator and the privacy officer: scheduled jobs, review of emergency accesses, life of a record.
+Every change leaves its trace, in the name of the account that runs the command."""
 
 from __future__ import annotations
 
-import contextlib
-import os
 from collections.abc import Callable
-from pathlib import Path
 
 import click
 
@@ -23,7 +20,6 @@ from dmp_fhir.cli.sending import repository_of, sender_of
 from dmp_fhir.identity.identifiers import parse_person_id
 from dmp_fhir.instants import instant_text, system_clock
 from dmp_fhir.notify.messages import SUSPENDED, patient_and_representatives
-from dmp_fhir.policy.matrix import FILE_NAME, BadMatrix, in_force, packaged, read_matrix
 from dmp_fhir.policy.standing import load_standing
 from dmp_fhir.registry import lifecycle
 from dmp_fhir.registry.grants import close_review, to_review
@@ -31,7 +27,6 @@ from dmp_fhir.registry.notifications import post
 from dmp_fhir.registry.records import find_record
 from dmp_fhir.registry.search.query import PatientByIdentifier
 from dmp_fhir.settings import BadSetting, Settings
-from dmp_fhir.store import schema
 from dmp_fhir.store.clock import lock_record
 from dmp_fhir.store.database import Transaction
 from dmp_fhir.store.payloads import PayloadStore
@@ -213,77 +208,3 @@ def _change(
     if refusal:
         raise click.ClickException(refusal)
     click.echo(reason)
-
-
-# --- habilitation matrix --------------------------------------------------------------------------
-
-
-@click.group()
-def matrix() -> None:
-    """The habilitation matrix: which types of document each profession may consult."""
-
-
-@matrix.command()
-def show() -> None:
-    """Print the matrix in force: version, and each row with its confidence."""
-    try:
-        found = in_force(current_settings().data_folder)
-    except BadMatrix as bad:
-        raise click.ClickException(str(bad)) from bad
-    click.echo(f"version {found.version}: {found.title_en}")
-    for kind, rows in (("profession", found.professions), ("role", found.roles)):
-        for row in rows.values():
-            word = "reads" if row.default.read else "does not read"
-            others = ", ".join(f"{code} ({cell.confidence})" for code, cell in sorted(row.exceptions.items()))
-            end = f", but for: {others}" if others else ""
-            click.echo(f"{kind:10} {row.code:4} {row.label}: {word} ({row.default.confidence}){end}")
-
-
-@matrix.command()
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-def load(file: Path) -> None:
-    """Check FILE and put it in force; servers use it from their next start, and name its version in the trace."""
-    settings = current_settings()
-    data = file.read_bytes()
-    try:
-        found = read_matrix(data)
-    except BadMatrix as bad:
-        raise click.ClickException(f"{file}: {bad}") from bad
-    if found.version in _versions(settings.data_folder, data):
-        raise click.ClickException(f"{file}: another matrix already has the version {found.version}; give it its own")
-    settings.data_folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    draft = settings.data_folder / f".{FILE_NAME}"
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
-    with os.fdopen(descriptor, "wb") as stream:
-        stream.write(data)
-        stream.flush()
-        os.fsync(stream.fileno())
-    draft.rename(settings.data_folder / FILE_NAME)
-    _trace_matrix(settings, f"version {found.version}")
-    click.echo(f"version {found.version} in force at the next start of the server")
-
-
-def _trace_matrix(settings: Settings, reason: str) -> None:
-    """The matrix can be changed before there is a database; the trace then begins with the first start."""
-    if schema.is_current(settings.database):
-        database = registry_of(settings)
-        trace_command(database, "policy-matrix", system_clock(), observer=_observer(settings), reason=reason)
-
-
-def _versions(folder: Path, data: bytes) -> set[str]:
-    """The versions that the trace may name already, for another content."""
-    versions = {packaged().version}
-    path = folder / FILE_NAME
-    if path.exists() and path.read_bytes() != data:
-        with contextlib.suppress(BadMatrix):
-            versions.add(in_force(folder).version)
-    return versions
-
-
-@matrix.command()
-def reset() -> None:
-    """Go back to the matrix that comes with the program."""
-    settings = current_settings()
-    (settings.data_folder / FILE_NAME).unlink(missing_ok=True)
-    _trace_matrix(settings, f"version {packaged().version}")
-    click.echo("the packaged matrix is in force at the next start of the server")

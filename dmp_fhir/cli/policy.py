@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from dmp_fhir.app import policy_settings
+from dmp_fhir.cli.matrix import matrix
 from dmp_fhir.instants import instant_text, system_clock
 from dmp_fhir.policy.actions import Action
 from dmp_fhir.policy.explain import sentences
@@ -35,6 +36,9 @@ _PURPOSES |= {"AM_SYSTEM": "systeme", "SUPPORT": "systeme", "SERVICE": "systeme"
 @click.group()
 def policy() -> None:
     """The access rules: check scenarios, explain a decision. With the settings and the matrix in force."""
+
+
+policy.add_command(matrix)
 
 
 def _settings() -> PolicySettings:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from dmp_fhir.canonicals import TRE_G15, TRE_G16, V3_ACT_REASON
-from dmp_fhir.identity.context import AccessContext, Software
+from dmp_fhir.identity.context import INS_STATUSES, AccessContext, Software
 from dmp_fhir.identity.identifiers import is_matricule, normalised_professional, normalised_structure, parse_person_id
 from dmp_fhir.identity.issuers import CATEGORY_MODES, TrustedIssuer
 
@@ -40,7 +40,6 @@ RELATIONS: Mapping[str, str] = {"PATIENT": "self", "REPRESENTANT": "representati
 PRACTICE_CONTEXTS = frozenset(
     {"MEDECINE_TRAVAIL", "PMI", "EHPAD_COORDONNATEUR", "SAPEUR_POMPIER", "ASSURANCE", "EXPERTISE", "EMPLOYEUR"}
 )
-INS_STATUSES = frozenset({"QUALIFIEE", "VALIDEE", "RECUPEREE", "PROVISOIRE"})
 PROFESSIONS = frozenset(
     {"10", "21", "26", "28", "31", "32", "35", "36", "37", "38", "39", "40", "50", "60", "69", "70", "80"}
     | {"81", "82", "83", "84", "85", "86", "91", "92", "94", "95", "96", "98"}

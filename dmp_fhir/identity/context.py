@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+INS_STATUSES = frozenset({"QUALIFIEE", "VALIDEE", "RECUPEREE", "PROVISOIRE"})
+"""What a software may say of the INS it uses (AR-19)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Software:

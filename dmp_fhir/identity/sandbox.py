@@ -14,15 +14,16 @@ from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from joserfc import jwt
 from joserfc.jwk import ECKey
 
 from dmp_fhir.canonicals import TRE_G15, V3_ACT_REASON
 from dmp_fhir.files import make_once
-from dmp_fhir.identity.issuers import TrustedIssuer
-from dmp_fhir.identity.keys import keys_of
+
+if TYPE_CHECKING:
+    from dmp_fhir.identity.issuers import TrustedIssuer
 
 ISSUER = "https://sandbox.dmp-fhir.example"
 AUDIENCE = "https://dmp-fhir.example/fhir"
@@ -156,6 +157,10 @@ class Sandbox:
 
     def trusted(self) -> TrustedIssuer:
         """What a verifier needs to accept the tokens of this sandbox."""
+        # Imported here: whoever only signs a token needs no verifier.
+        from dmp_fhir.identity.issuers import TrustedIssuer
+        from dmp_fhir.identity.keys import keys_of
+
         return TrustedIssuer(self.issuer, self.audience, keys_of(self.jwks()))
 
 

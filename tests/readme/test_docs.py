@@ -7,10 +7,9 @@ import re
 from collections import Counter
 from pathlib import Path
 
-import click
 import pytest
 
-from dmp_fhir.cli import main
+from dmp_fhir.cli import COMMANDS
 from tests.readme.tour import ROOT
 
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "fixtures" / "README.md", *sorted(ROOT.glob("docs/**/*.md"))]
@@ -95,8 +94,7 @@ def test_every_decision_that_the_code_cites_has_a_record() -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
 def test_commands_that_are_shown_exist(page: Path) -> None:
-    assert isinstance(main, click.Group)
     text = page.read_text(encoding="utf-8")
     targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
-    assert set(re.findall(r"(?:`|bin/|\$ |\()dmp-fhir ([a-z-]+)", text)) <= set(main.commands)
+    assert set(re.findall(r"(?:`|bin/|\$ |\()dmp-fhir ([a-z-]+)", text)) <= set(COMMANDS)
     assert set(re.findall(r"(?:`|^\$ (?:\S+=\S+ )?)make ([a-z]+)", text, re.MULTILINE)) <= set(targets)
