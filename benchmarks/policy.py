@@ -76,7 +76,7 @@ def pure() -> Iterator[str]:
     permits = tuple(Permit("Practitioner", name) for name in (*(f"8997000009{n:02}" for n in range(10)), ME))
     record = Standing("record", "open", ins=frozenset({"x|1"}), permits=permits)
     document = DocumentFacts("http://loinc.org", "11488-4", author_persons=frozenset({OTHER}), deposited_ms=1)
-    masked = document._replace(labels=frozenset({"MASQUE_PS"}))
+    masked = replace(document, labels=frozenset({"MASQUE_PS"}))
     cases = (
         ("authorised professional (11 authorisations in the record), document", doctor, record, document),
         ("authorised professional, masked document", doctor, record, masked),

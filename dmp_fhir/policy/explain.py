@@ -247,7 +247,7 @@ def placed(
     if situation in (Situation.AUTHORISED, Situation.AUTHOR):
         standing = replace(standing, permits=(*standing.permits, Permit("Practitioner", who)))
     if situation is Situation.AUTHOR and document is not None:
-        document = document._replace(author_persons=document.author_persons | {who})
+        document = replace(document, author_persons=document.author_persons | {who})
     return standing, document
 
 

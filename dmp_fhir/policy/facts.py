@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from dmp_fhir.identity.context import AccessContext
 
@@ -12,7 +11,8 @@ DELETED = "entered-in-error"
 _PEOPLE = frozenset({"PATIENT", "REPRESENTANT", "AIDANT"})
 
 
-class DocumentFacts(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class DocumentFacts:
     """A document as the rules see it.
 
     `labels` are TRE_A07 codes (MASQUE_PS...); `status` is that of the DocumentReference (`entered-in-error` = deleted);

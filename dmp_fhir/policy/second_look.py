@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from typing import Any, Protocol
 
@@ -120,7 +120,8 @@ def _with_authors(reader: Rows, record_id: str, document_id: str, document: Docu
         {"record_id": record_id, "document_id": document_id},
     ):
         names[kind].add(identifier)
-    return document._replace(
+    return replace(
+        document,
         author_persons=frozenset(names["person"]),
         author_structures=frozenset(names["structure"]),
         author_patients=frozenset(names["patient"]),

@@ -264,12 +264,12 @@ def _emergencies_open(standing: Standing, document: DocumentFacts | None) -> Ite
 def _unmasked(standing: Standing, document: DocumentFacts | None) -> Iterator[World]:
     if document is not None:
         for label in document.labels:
-            yield standing, document._replace(labels=document.labels - {label})
+            yield standing, replace(document, labels=document.labels - {label})
 
 
 def _mine_too(standing: Standing, document: DocumentFacts | None) -> Iterator[World]:
     if document is not None:
-        yield standing, document._replace(author_persons=document.author_persons | {ME})
+        yield standing, replace(document, author_persons=document.author_persons | {ME})
 
 
 def _others_change(standing: Standing, document: DocumentFacts | None) -> Iterator[World]:
