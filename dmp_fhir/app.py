@@ -78,12 +78,12 @@ def create_worker() -> Flask:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     app = create_app()
     services: Services = app.extensions["dmp_fhir"]
-    _leave_what_is_built()
+    leave_what_is_built()
     Sealer(services.database, services.clock, also=services.failures.tell_if_due).start()
     return app
 
 
-def _leave_what_is_built() -> None:
+def leave_what_is_built() -> None:
     """The garbage collector does not look at what was made at the start, which lives as long as the process, and looks
     less often: a request leaves few cycles, and a submission is tens of thousands of objects that are none."""
     gc.collect()
