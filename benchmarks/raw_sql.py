@@ -91,7 +91,7 @@ class _NotedPayloads:
 def note(place: Place, operation: Operation, index: Index, count: int) -> list[list[Step]]:
     """The steps of at most `count` requests of an operation, no two of which write to the same document."""
     services = build_services(place.settings())
-    holder = services.database._holder()
+    holder = services.database._free[-1]
     notebook = _Notebook(holder.connection)
     holder.connection = notebook  # type: ignore[assignment]
     caller = Caller(replace(services, payloads=_NotedPayloads(services.payloads, notebook)))  # type: ignore[arg-type]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import resource
 import secrets
 from collections.abc import Iterable
@@ -22,6 +23,7 @@ from dmp_fhir.http.operations import operations_around
 from dmp_fhir.identity import setup
 from dmp_fhir.instants import Clock, system_clock
 from dmp_fhir.interactions.services import Services
+from dmp_fhir.limits.stalled import Watch
 from dmp_fhir.policy.matrix import FILE_NAME, BadMatrix, in_force
 from dmp_fhir.policy.settings import PolicySettings
 from dmp_fhir.profiles import active
@@ -37,7 +39,6 @@ from dmp_fhir.store.figures import figures
 from dmp_fhir.store.opening import master_keys, open_registry
 from dmp_fhir.store.payloads import PayloadStore
 from dmp_fhir.store.tables import metadata
-from dmp_fhir.store.turns import Turns
 from dmp_fhir.telemetry import logs
 from dmp_fhir.telemetry.metrics import Metrics
 
@@ -47,6 +48,9 @@ db = SQLAlchemy(metadata=metadata)
 LOG_KEY = "logs.key"
 # The key of the backups.
 BACKUP_KEY = "backup.key"
+# Where `dmp-fhir serve` tells its workers how many requests each works on at once, or waits for the disk with.
+AT_WORK = "DMP_FHIR_AT_WORK"
+MOST_AT_WORK = 8
 
 
 def create_app(settings: Settings | None = None, clock: Clock = system_clock) -> Flask:
@@ -63,7 +67,7 @@ def create_app(settings: Settings | None = None, clock: Clock = system_clock) ->
     services = app.extensions["dmp_fhir"] = build_services(settings, clock)
     fhir.register(app)
     app.register_blueprint(description.blueprint)
-    answering = _in_turn(fhir.around(app.wsgi_app, services), services.database.turns)
+    answering = _in_turn(fhir.around(app.wsgi_app, services), services)
     metrics = Metrics(lambda: figures(services.database, services.payloads))
     app.wsgi_app = operations_around(  # type: ignore[method-assign, assignment]
         observed(answering, metrics), services, metrics
@@ -79,7 +83,9 @@ def create_worker() -> Flask:
     app = create_app()
     services: Services = app.extensions["dmp_fhir"]
     leave_what_is_built()
+    services.database.turns.bound(int(os.environ.get(AT_WORK, MOST_AT_WORK)))
     Sealer(services.database, services.clock, also=services.failures.tell_if_due).start()
+    Watch(services.settings.stall_seconds, services.underway).start()
     return app
 
 
@@ -91,11 +97,13 @@ def leave_what_is_built() -> None:
     gc.set_threshold(20_000, 20, 20)
 
 
-def _in_turn(application: WSGIApplication, turns: Turns) -> WSGIApplication:
-    """One request at a time in this process, but for the time they wait for the disk (store/turns.py)."""
+def _in_turn(application: WSGIApplication, services: Services) -> WSGIApplication:
+    """One request at a time in this process, but for the time they wait for the disk or their client
+    (store/turns.py)."""
+    turns, underway = services.database.turns, services.underway
 
     def respond(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        with turns.turn():
+        with underway.request(environ.get("REMOTE_ADDR", "")), turns.turn():
             return application(environ, start_response)
 
     return respond

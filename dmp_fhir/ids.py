@@ -10,9 +10,9 @@ _latest = (0, 0)
 
 
 def new_id() -> str:
-    """A time-ordered random id (UUIDv7, RFC 9562 section 6.2, method 2): order halves the cost of a publish, and those
-    of one millisecond keep the order in which they were made, each a random step of 60 bits after the one before, so
-    that an id does not lead to its neighbours (TF-154)."""
+    """A time-ordered random id (UUIDv7, RFC 9562 section 6.2, method 2). What is equal in every other way is found in
+    the order in which it was made, within a millisecond too; each is a random step of 60 bits after the one before, so
+    that an id does not lead to its neighbours (TF-154, docs/decisions/0045-ids.md)."""
     global _latest
     instant = time.time_ns() // 1_000_000
     random = int.from_bytes(os.urandom(10)) >> 7  # one bit of 74 left free for steps

@@ -209,6 +209,12 @@ class Settings:
         " number. 0: 60 in production, no limit in development",
         0,
     )
+    stall_seconds: int = _setting(
+        "DMP_FHIR_STALL_SECONDS",
+        "After so long with less than 500 bytes a second, in the middle of a body or of an answer, a connection is"
+        " ended (Linux)",
+        14,
+    )
     limits_folder: str = _setting(
         "DMP_FHIR_LIMITS",
         "Folder of the counters that the workers of one machine share, on a local disk; empty: `limits` in the data"

@@ -1,4 +1,8 @@
-"""Proofs as FHIR Parameters: `$inclusion-proof`, `$consistency-proof`, `$tree-head` (docs/audit.md)."""
+"""Proofs as FHIR Parameters: `$inclusion-proof`, `$consistency-proof`, `$tree-head` (docs/audit.md).
+
+First comes where the way begins, then its steps from below with their sides, then the signed heads: they are checked in
+one pass.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,7 @@ from typing import Any
 
 from dmp_fhir.audit.heads import Head
 from dmp_fhir.audit.proofs import Consistency, Inclusion
+from dmp_fhir.audit.tree import Step, consistency_steps, sides
 
 Tree = dict[str, Any]
 
@@ -17,7 +22,7 @@ def inclusion_answer(found: Inclusion, *, open_place: bool) -> Tree:
     parameters: list[Tree] = [
         {"name": "entry", "valueString": found.line.decode()},
         {"name": "index", "valueDecimal": found.index},
-        *_path(found.path),
+        *_path(zip(sides(found.index, found.head.size), found.path, strict=True)),
         _head("head", found.head),
     ]
     if open_place:
@@ -27,8 +32,13 @@ def inclusion_answer(found: Inclusion, *, open_place: bool) -> Tree:
 
 
 def consistency_answer(found: Consistency) -> Tree:
-    heads = [_head("first", found.first), _head("second", found.second)]
-    return {"resourceType": "Parameters", "parameter": [*heads, *_path(found.path)]}
+    one, two = found.first, found.second
+    start, steps = consistency_steps(one.size, two.size, found.path, one.root)
+    begin = {"name": "start", "valueBase64Binary": _base64(start)}
+    return {
+        "resourceType": "Parameters",
+        "parameter": [begin, *_path(steps), _head("first", one), _head("second", two)],
+    }
 
 
 def head_answer(head: Head) -> Tree:
@@ -44,8 +54,14 @@ def _head(name: str, head: Head) -> Tree:
     return {"name": name, "part": parts}
 
 
-def _path(hashes: Iterable[bytes]) -> list[Tree]:
-    return [{"name": "path", "valueBase64Binary": _base64(each)} for each in hashes]
+def _path(steps: Iterable[Step]) -> list[Tree]:
+    return [
+        {
+            "name": "path",
+            "part": [{"name": "side", "valueCode": side}, {"name": "hash", "valueBase64Binary": _base64(each)}],
+        }
+        for side, each in steps
+    ]
 
 
 def _base64(data: bytes) -> str:

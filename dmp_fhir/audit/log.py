@@ -12,6 +12,7 @@ import orjson
 from dmp_fhir.audit.acts import Act
 from dmp_fhir.audit.events import THIS_SERVER, Observer, audit_event
 from dmp_fhir.audit.placing import append_rows
+from dmp_fhir.audit.words import words_of
 from dmp_fhir.identity.context import AccessContext
 from dmp_fhir.ids import new_id
 from dmp_fhir.store.database import Reader, Transaction
@@ -71,6 +72,7 @@ def _row(act: Act, context: AccessContext | None, recorded_ms: int, observer: Ob
         "purpose": context.purpose if context else "",
         "entity_type": entity_type,
         "entity_id": entity_id,
+        "words": words_of(event),
         "secret": act.secret or (context is not None and context.secret),
         "lasting": act.lasting,
         "body": body,

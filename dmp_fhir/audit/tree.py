@@ -13,6 +13,8 @@ from hashlib import sha256
 HASH_BYTES = 32
 EMPTY_ROOT = sha256().digest()
 
+# A hash beside the way to the root, after the side on which it stands.
+Step = tuple[str, bytes]
 # The hash of the complete subtree over the leaves [number << level, (number + 1) << level).
 Nodes = Callable[[int, int], bytes]
 
@@ -95,6 +97,23 @@ def inclusion_path(index: int, size: int, nodes: Nodes) -> list[bytes]:
             path.append(_root_of_range(start, split, nodes))
             start = split
     return path[::-1]
+
+
+def sides(index: int, size: int, level: int = 0) -> list[str]:
+    """On which side each hash of a path stands, from the node over leaf `index` at a level up to the root."""
+    last = size - 1
+    ways = ((index >> each, last >> each) for each in range(level, last.bit_length()))
+    return ["left" if at & 1 else "right" for at, end in ways if at & 1 or at < end]
+
+
+def consistency_steps(first: int, second: int, path: Sequence[bytes], first_root: bytes) -> tuple[bytes, list[Step]]:
+    """The same proof as a way up: the hash of what both trees hold below it, the last complete subtree of the first
+    one, and the steps from there. Those on the left lead to the root of the first, all to that of the second."""
+    if not path:
+        return first_root, []
+    start, *hashes = path if first & (first - 1) else (first_root, *path)
+    level = (first & -first).bit_length() - 1
+    return start, list(zip(sides(first - 1, second, level), hashes, strict=True))
 
 
 def consistency_path(first: int, second: int, nodes: Nodes) -> list[bytes]:

@@ -23,7 +23,23 @@ class LazyGroup(click.Group):
         if cmd_name not in self.places:
             return super().get_command(ctx, cmd_name)
         module, _, attribute = self.places[cmd_name].partition(":")
-        command = getattr(import_module(module), attribute)
+        try:
+            command = getattr(import_module(module), attribute)
+        except ModuleNotFoundError as fault:
+            if (fault.name or "").startswith("dmp_fhir"):
+                raise
+            return _not_installed(cmd_name, fault.name or "")
         if not isinstance(command, click.Command):
             raise TypeError(f"{self.places[cmd_name]} is no command")
         return command
+
+
+def _not_installed(name: str, module: str) -> click.Command:
+    """Stands for a command whose extra was not installed with the package."""
+    need = f"Needs {module}: pip install 'dmp-fhir[{name}]'."
+
+    def say() -> None:
+        raise click.ClickException(need)
+
+    anything = {"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []}
+    return click.Command(name, context_settings=anything, callback=say, help=need)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 
 import click
 
@@ -23,7 +24,7 @@ def safety() -> None:
     """Tell what the production profile would refuse to start with, all at once, whatever the profile is now; exit code
     1 when there is something."""
     try:
-        found = problems(Place(Settings.from_environment()))
+        found = problems(Place(replace(Settings.from_environment(), profile="production")))
     except BadSetting as bad:
         raise click.ClickException(str(bad)) from bad
     for sentence in found:

@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from hashlib import sha256
 from pathlib import Path
 from types import FrameType
 
@@ -34,7 +35,7 @@ class Sandbox:
 
     def __init__(self, folder: Path, base_url: str, serve: tuple[str, ...]) -> None:
         self.folder = folder
-        self.template = folder / f"template-{__version__}"
+        self.template = folder / f"template-{edition()}"
         self.world = folder / "world"
         self._base_url = base_url
         self._serve = serve
@@ -47,7 +48,7 @@ class Sandbox:
         return kept | settings
 
     def prepare(self) -> None:
-        """Feed the world, unless it was fed by this version already."""
+        """Feed the world, unless this one was fed by this version already."""
         if self.template.exists():
             return
         draft = self.folder / f".template-{os.getpid()}"
@@ -55,6 +56,8 @@ class Sandbox:
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         for command in ("init", "seed"):
             subprocess.run([*_COMMAND, command], env=self._environment(draft), check=True)
+        for former in self.folder.glob("template-*"):
+            shutil.rmtree(former)
         draft.rename(self.template)
 
     def reset(self) -> None:
@@ -108,6 +111,17 @@ class Sandbox:
 
     def _told_to_stop(self, number: int, frame: FrameType | None) -> None:
         self._stopping = True
+
+
+def edition() -> str:
+    """Of this version, this schema and this world: what was fed by another is not served."""
+    package = Path(__file__).parents[1]
+    world = sorted((package.parent / "fixtures" / "world").glob("*.json"))
+    schema = sorted(each.name for each in (package / "store" / "migrations" / "versions").glob("*.py"))
+    digest = sha256(repr(schema).encode())
+    for path in world:
+        digest.update(path.read_bytes())
+    return f"{__version__}-{digest.hexdigest()[:12]}"
 
 
 def next_reset(at: tuple[int, int] | None, now: datetime) -> datetime | None:

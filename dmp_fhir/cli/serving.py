@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import logging
 import os
 import ssl
 import tempfile
@@ -12,7 +13,7 @@ from contextlib import contextmanager
 import click
 
 from dmp_fhir import __version__
-from dmp_fhir.app import log_configuration
+from dmp_fhir.app import AT_WORK, log_configuration
 from dmp_fhir.audit.administration import trace_application
 from dmp_fhir.audit.events import Observer
 from dmp_fhir.cli.opening import current_settings, registry_of
@@ -26,6 +27,8 @@ from dmp_fhir.telemetry.stopping import announce_stop
 
 # Request line and headers together, in bytes; beyond: 431 (TF-117).
 MOST_HEADERS = 32_768
+# Requests that a worker takes in; those beyond `--threads` wait for a place, or for their client to send (TF-224).
+MOST_CLIENTS = 256
 # malloc.h of glibc.
 _M_ARENA_MAX = -8
 _FILE = click.Path(exists=True, dir_okay=False)
@@ -39,7 +42,7 @@ _FILE = click.Path(exists=True, dir_okay=False)
     "--threads",
     default=8,
     show_default=True,
-    help="Requests that a worker has in hand: one works, the others wait for the disk or their client.",
+    help="Requests that a worker has in hand: one works, the others wait for the disk.",
 )
 @click.option("--tls-cert", type=_FILE, help="End TLS here: PEM file of this server's certificate and its chain.")
 @click.option("--tls-key", type=_FILE, help="PEM file of its key, when it is not in the same file.")
@@ -74,12 +77,13 @@ def serve(
     click.echo(f"dmp-fhir {__version__} on {settings.base_url} ({dialect_of(settings.database)}, {workers} workers)")
     registry_of(settings).close()  # keys that are missing or wrong are told now, once
     _share_one_heap()
+    os.environ[AT_WORK] = str(threads)
     if tls_cert:
         from dmp_fhir.cli.tls import serve_tls
 
         try:
             with _traced(settings):
-                serve_tls(settings, host, port, workers, threads, tls_cert, tls_key or tls_cert)
+                serve_tls(settings, host, port, workers, MOST_CLIENTS, tls_cert, tls_key or tls_cert)
         except ssl.SSLError as bad:
             raise click.ClickException(f"--tls-cert, --tls-key or --client-ca: {bad.reason}") from bad
         return
@@ -89,13 +93,15 @@ def serve(
             announce_stop(settings.drain_seconds)
             super().shutdown(exit_code)
 
+    # It finds many threads strange; nearly all of them wait for clients.
+    logging.getLogger("_granian").addFilter(lambda record: "Python threads" not in str(record.msg))
     server = Server(
         "dmp_fhir.app:create_worker",
         address=host,
         port=port,
         interface=Interfaces.WSGI,
         workers=workers,
-        blocking_threads=threads,
+        blocking_threads=MOST_CLIENTS,
         backlog=1024,
         http=HTTPModes.http1,
         http1_settings=HTTP1Settings(header_read_timeout=10_000, max_buffer_size=MOST_HEADERS),

@@ -13,6 +13,8 @@ from typing import Any
 
 import yaml
 
+from dmp_fhir.conformance.files import read_yaml
+
 CAPABILITIES = (
     "td02",
     "iti-65",
@@ -98,7 +100,7 @@ def sandbox_file() -> Path:
 def read_config(path: Path, base_url: str | None = None) -> Config:
     """The configuration of a file; `base_url` says another address. BadConfig when it can't be used."""
     try:
-        tree = yaml.safe_load(path.read_text("utf-8"))
+        tree = read_yaml(path.read_text("utf-8"))
     except (OSError, yaml.YAMLError) as fault:
         raise BadConfig(f"{path}: {fault}") from fault
     if not isinstance(tree, dict):

@@ -14,6 +14,7 @@ import yaml
 
 from dmp_fhir.conformance import checks, templates
 from dmp_fhir.conformance.config import CAPABILITIES
+from dmp_fhir.conformance.files import read_yaml
 from dmp_fhir.conformance.paths import BadPath
 from dmp_fhir.conformance.paths import check as check_path
 
@@ -188,7 +189,7 @@ def read_suite(texts: Iterable[tuple[str, str]]) -> Suite:
     groups: dict[str, Text] = {}
     for name, text in texts:
         try:
-            tree = yaml.safe_load(text)
+            tree = read_yaml(text)
         except yaml.YAMLError as fault:
             raise BadScenario(f"{name}: {fault}") from fault
         if not isinstance(tree, dict):

@@ -16,7 +16,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-import yaml
+from dmp_fhir.conformance.files import read_yaml
 
 _PLACEHOLDER = re.compile(r"\$\{([^{}]+)\}")
 _PART = re.compile(r"([A-Za-z_]+)(?:\[([0-9]+|\+)\])?")
@@ -162,7 +162,7 @@ _FRESH: dict[str, Callable[[Scope, str], Any]] = {
 def _templates() -> dict[str, Any]:
     folder = files("dmp_fhir.conformance").joinpath("bodies")
     return {
-        each.name.removesuffix(".yaml"): yaml.safe_load(each.read_text("utf-8"))
+        each.name.removesuffix(".yaml"): read_yaml(each.read_text("utf-8"))
         for each in folder.iterdir()
         if each.name.endswith(".yaml")
     }

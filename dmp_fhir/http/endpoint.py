@@ -9,9 +9,10 @@ import json
 import re
 import uuid
 
-from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Request as HttpRequest
 
+from dmp_fhir.http.bodies import read_body
 from dmp_fhir.http.observing import ASKED, REQUEST_ID
 from dmp_fhir.http.rendering import Rendered, prefers_english, render
 from dmp_fhir.identity.context import AccessContext
@@ -275,17 +276,9 @@ def _with_body(request: HttpRequest, services: Services, asked: Request) -> Requ
 
 
 def _body(request: HttpRequest, services: Services, limit: int) -> bytes:
-    """The body; 413 from its announced length, or as soon as one byte too many came (TF-198)."""
-    # A body without length is cut in silence where werkzeug's limit is: one more byte is let in, and tells.
-    request.max_content_length = limit + 1
-    try:
-        with services.database.turns.waiting():  # a client that sends slowly holds up nobody else
-            body = request.get_data(cache=False)
-        if len(body) <= limit:
-            return body
-    except RequestEntityTooLarge:
-        pass
-    refuse(413, "too-long", f"Le corps dépasse {limit} octets.", f"The body is over {limit} bytes.", rule="TF-198")
+    # A client that sends slowly holds up nobody else.
+    with services.database.turns.away(), services.underway.awaiting_the_client():
+        return read_body(request, limit, services.room)
 
 
 def _with_form(request: HttpRequest, asked: Request, body: bytes) -> Request:

@@ -58,7 +58,7 @@ def access_history(gate: Gate) -> Response:
     decision = gate.permit_by_id(Action.AUDIT_READ_OWN, record_id)
     asked = _asked(gate, request, record_id)
     standing = gate.standing(record_id)
-    predicate = audit_predicate(gate.context, standing, gate.now, settings=gate.settings, searches=True)
+    predicate = audit_predicate(gate.context, standing, gate.now, settings=gate.settings)
     found = (gate.reader, record_id, predicate, asked.period, asked.categories)
     lines = history_lines(*found, asked.after, asked.size + 1)
     total = asked.total if asked.total is not None else history_length(*found)

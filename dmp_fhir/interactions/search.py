@@ -82,9 +82,9 @@ def search(gate: Gate) -> Response:
 
 
 def _named_in_trace(query: SearchQuery) -> tuple[tuple[str, str, None], ...]:
-    """What the trace of a search is about. One that names documents says ids that its readers may not know of: it is
-    shown to none of them (docs/decisions/0030-nothing-hidden-is-named.md). Any other is of the record as a whole, and
-    its readers see that the list was consulted (CSP R1111-43)."""
+    """What the trace of a search is about: the record as a whole, and its readers see that the list was consulted (CSP
+    R1111-43). One that names documents says ids that its readers may not know of, and is marked: its query is shown to
+    none of them (docs/decisions/0030-nothing-hidden-is-named.md)."""
     about_documents = query.resource_type in ("DocumentReference", "List")
     if (about_documents or query.resource_type == "AuditEvent") and any(
         each.parameter.code in _NAMING_DOCUMENTS for each in query.criteria

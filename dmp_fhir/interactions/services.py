@@ -14,6 +14,7 @@ from dmp_fhir.instants import Clock
 from dmp_fhir.interactions.ceilings import Ceilings
 from dmp_fhir.interactions.messages import Request
 from dmp_fhir.limits.requests import RequestRates
+from dmp_fhir.limits.underway import Room, Underway
 from dmp_fhir.policy.settings import DEFAULT_SETTINGS, PolicySettings
 from dmp_fhir.profiles import active
 from dmp_fhir.profiles.validator import Validator
@@ -21,6 +22,9 @@ from dmp_fhir.registry.search.links import PageLinks
 from dmp_fhir.settings import Settings
 from dmp_fhir.store.database import Database
 from dmp_fhir.store.payloads import PayloadStore
+
+# Bodies as large as they may be that one process takes in at once.
+_LARGEST_AT_ONCE = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +45,15 @@ class Services:
     rates: RequestRates = field(init=False)
     failures: FailedAuthentications = field(init=False)
     observer: Observer = field(init=False)
+    underway: Underway = field(default_factory=Underway)
+    room: Room = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "ceiling", Ceilings(self.settings))
         object.__setattr__(self, "rates", RequestRates(self.settings))
         object.__setattr__(self, "traces", TraceKeeper(self.database))
         object.__setattr__(self, "observer", Observer(address=self.settings.base_url))
+        object.__setattr__(self, "room", Room(_LARGEST_AT_ONCE * self.settings.max_submission))
         failures = FailedAuthentications(self.database, self.traces, self.rates)
         object.__setattr__(self, "failures", failures)
 

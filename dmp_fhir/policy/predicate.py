@@ -108,12 +108,10 @@ def audit_predicate(
     now_ms: int,
     alias: str = "a",
     settings: PolicySettings = DEFAULT_SETTINGS,
-    *,
-    searches: bool = False,
 ) -> Predicate:
     """The traces that the caller may find (AR-97 to AR-99): the record's, or their own acts; never those made in secret
-    for a representative; never those about a document or list that is hidden from the caller. Searches that name
-    documents are in only with `searches`, for a reader who does not get the query (decision 0030)."""
+    for a representative; never those about a document or list that is hidden from the caller. Of searches that name
+    documents, the reader does not get the query (decision 0030, registry/search/shown.py)."""
     scope = Scope(alias)
     agents = _traces_of(context, standing, now_ms, settings)
     if isinstance(agents, Nobody):
@@ -125,7 +123,7 @@ def audit_predicate(
             (
                 agents.clause(f"{alias}.agent_id", scope),
                 secret,
-                _about_visible(context, standing, now_ms, scope, settings, searches=searches),
+                _about_visible(context, standing, now_ms, scope, settings),
             ),
         ),
         scope,
@@ -228,8 +226,6 @@ def _about_visible(
     now_ms: int,
     scope: Scope,
     settings: PolicySettings,
-    *,
-    searches: bool,
 ) -> Sql:
     """Traces about no document, or about one that the caller may see; deleted ones keep their traces."""
     a = scope.alias
@@ -242,9 +238,8 @@ def _about_visible(
         f" WHERE pp.record_id = {a}.record_id AND pp.id = {a}.entity_id AND "
     )
     listed = f"EXISTS (SELECT 1 FROM document_list pl WHERE pl.record_id = {a}.record_id AND pl.id = {a}.entity_id AND "
-    searched = f"{a}.entity_id = '' OR " if searches else ""
     return (
-        f"({searched}CASE {a}.entity_type WHEN 'DocumentReference' THEN {document}{_text(documents)})"
+        f"({a}.entity_id = '' OR CASE {a}.entity_type WHEN 'DocumentReference' THEN {document}{_text(documents)})"
         f" WHEN 'Binary' THEN {payload}{_text(documents)}) WHEN 'Bundle' THEN {payload}{_text(documents)})"
         f" WHEN 'List' THEN {listed}{_text(lists)}) ELSE 1 = 1 END)"
     )

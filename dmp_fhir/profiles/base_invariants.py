@@ -55,6 +55,12 @@ class Invariant:
     fr: str
     en: str
 
+    def shown(self, node: Tree) -> bool:
+        """Whether a glance shows that it holds, so that its expression need not be run."""
+        if self.element is not None:
+            return self.element not in node
+        return self.key == "org-1" and type(node.get("name")) is str
+
     def broken(self, node: Tree, resource: Any) -> Iterator[tuple[str, int | None] | None]:
         """The places where it doesn't hold: None for the node itself, else property and index."""
         environment = Environment(resource, resource)

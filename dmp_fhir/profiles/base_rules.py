@@ -26,8 +26,8 @@ class Fault(Protocol):
 
 
 def _extension(node: Tree, fault: Fault) -> None:
-    has_value = any(name[:5] == "value" or name[:6] == "_value" for name in node)
-    if has_value == ("extension" in node):
+    values = [name for name in node if name[:5] == "value" or name[:6] == "_value"]
+    if bool(values) == ("extension" in node):
         fr = "Une extension a soit une valeur (value[x]), soit des extensions, pas les deux ni aucune."
         fault("ext-1", None, fr, "An extension has either a value (value[x]) or extensions, not both nor neither.")
 
@@ -42,6 +42,8 @@ def _period(node: Tree, fault: Fault) -> None:
     start, end = node.get("start"), node.get("end")
     if type(start) is not str or type(end) is not str:
         return
+    if len(start) == len(end) and start[19:] == end[19:] and start <= end:
+        return  # of one form and zone, in order
     try:
         late = date_interval(start)[0] >= date_interval(end)[1]
     except ValueError:
@@ -236,4 +238,17 @@ RULES: Mapping[str, Callable[[Tree, Fault], None]] = {
     "List": _list,
     "Consent": _consent,
     "Bundle": _bundle,
+}
+# The property without which a rule has nothing to say.
+NEEDED: Mapping[str, str] = {
+    "Attachment": "data",
+    "Meta": "security",
+    "Identifier": "system",
+    "Period": "end",
+    "Quantity": "code",
+    "Age": "code",
+    "Count": "code",
+    "Distance": "code",
+    "Duration": "code",
+    "ContactPoint": "value",
 }

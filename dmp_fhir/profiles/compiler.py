@@ -22,29 +22,24 @@ from dmp_fhir.profiles.element_checks import (
     shown,
     target_check,
 )
-from dmp_fhir.profiles.object_checks import Elements
+from dmp_fhir.profiles.object_checks import Elements, together
 from dmp_fhir.profiles.rules import Levels, ProfileError, Rule
 from dmp_fhir.profiles.slicing import Slice, Slicer
 from dmp_fhir.profiles.snapshot import Library, Node, Stated, TypeUse
-from dmp_fhir.profiles.visit import Check, Visit, best_of
-from dmp_fhir.profiles.walk import Way
+from dmp_fhir.profiles.visit import Check, best_of
 
 _RESOURCES = frozenset({"Resource", "DomainResource"})
 
 
 class Plan:
-    """The checks of one profile, filled when first compiled: profiles may name each other. `family` are the profile
+    """The check of one profile, given when it is first compiled: profiles may name each other. `family` are the profile
     and those derived from it."""
 
-    __slots__ = ("checks", "family", "type", "url")
+    __slots__ = ("check", "family", "type", "url")
 
     def __init__(self, url: str, kind: str, family: frozenset[str]) -> None:
         self.url, self.type, self.family = url, kind, family
-        self.checks: tuple[Check, ...] = ()
-
-    def __call__(self, visit: Visit, value: Any, way: Way) -> None:
-        for check in self.checks:
-            check(visit, value, way)
+        self.check: Check
 
 
 class Compiler:
@@ -60,7 +55,7 @@ class Compiler:
         if url not in self._plans:
             plan = self._plans[url] = Plan(url, self.library.type_of(url), self.library.family(url))
             tree = self.library.tree(url)
-            plan.checks = tuple(self.item(tree, plan.type))
+            plan.check = together(self.item(tree, plan.type))
         return self._plans[url]
 
     def rule(self, stated: Stated, aspect: str, fr: str, en: str, **more: Any) -> Rule:
@@ -178,8 +173,9 @@ class Compiler:
         if len(plans) > 1:
             return lambda visit, value, way: best_of(plans, visit, value, way)
         only = plans[0]
-        # A known extension is met again by the validator, wherever it stands.
-        return (lambda visit, value, way: visit.conform(only, value, way)) if only.type == "Extension" else only
+        if only.type == "Extension":  # a known extension is met again by the validator, wherever it stands
+            return lambda visit, value, way: visit.conform(only, value, way)
+        return lambda visit, value, way: only.check(visit, value, way)
 
     # An element: all its values ----------------------------------------------------------------------------------
 

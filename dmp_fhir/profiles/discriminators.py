@@ -7,10 +7,12 @@ exists, type and profile. Each becomes a test of an item.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from dmp_fhir.profiles.bindings import Codeset
 from dmp_fhir.profiles.definitions import is_choice_name
-from dmp_fhir.profiles.element_checks import fits
+from dmp_fhir.profiles.element_checks import fitting
 from dmp_fhir.profiles.fhirpath import Environment, compiled
 from dmp_fhir.profiles.fhirpath_parser import Node as Path
 from dmp_fhir.profiles.fhirpath_parser import parse
@@ -98,34 +100,34 @@ class Discriminators:
             texts = {text for node in nodes for text in _own_texts(node)}
             if len(texts) == 1 and len(tests) == 1:
                 return HasText(path, next(iter(texts)))
-        values = _values_at(path)
-        return lambda visit, item: any(all(test(found) for test in tests) for found in values(visit, item))
+        only = _all(tests)
+        return _somewhere(path, lambda visit, found: only(found))
 
     def value_test(self, node: Node) -> Callable[[Any], bool] | None:
         """What the fixed values, patterns and required value sets of a node and below it ask of a value."""
         tests: list[Callable[[Any], bool]] = []
         for stated in (*node.fixed, *node.patterns):
-            tests.append(lambda value, wanted=stated.what: fits(value, wanted))  # type: ignore[misc]
+            tests.append(fitting(stated.what))
         for stated in node.bindings:
             codes = self.compiler.terminology.find(stated.what[1]) if stated.what[0] == "required" else None
             if codes is not None and not tests:
-                tests.append(lambda value, codes=codes: _in(value, codes))  # type: ignore[misc]
+                tests.append(partial(_in, codes))
         for name, child in node.children.items():
             inner = self.value_test(child)
             if inner is not None:
-                tests.append(lambda value, name=name, inner=inner: any(map(inner, _under(value, name))))  # type: ignore[misc]
+                tests.append(partial(_under, name, inner))
         for each in node.slices.values():
             inner = self.value_test(each)
             if inner is not None and each.least is not None and each.least.what:
                 tests.append(inner)
-        return (lambda value: all(test(value) for test in tests)) if tests else None
+        return _all(tests) if tests else None
 
     def by_existence(self, path: str, nodes: Sequence[Node]) -> Belongs:
-        values = _values_at(path)
+        there = _somewhere(path, lambda visit, found: True)
         if any(node.most is not None and node.most.what == 0 for node in nodes):
-            return lambda visit, item: not values(visit, item)
+            return lambda visit, item: not there(visit, item)
         if any(node.least is not None and node.least.what for node in nodes):
-            return lambda visit, item: bool(values(visit, item))
+            return there
         raise self.wrong(f"says neither that {path} exists nor that it doesn't")
 
     def by_type(self, path: str, steps: Sequence[str], nodes: Sequence[Node]) -> Belongs:
@@ -142,9 +144,9 @@ class Discriminators:
         """The type of the resource a reference leads to."""
         if not types:
             raise self.wrong(f"no target at {path}")
-        values = _values_at(path.removesuffix("resolve()").rstrip(".") or "$this")
-        return lambda visit, item: any(
-            type(found) is dict and visit.target_type(found) in types for found in values(visit, item)
+        return _somewhere(
+            path.removesuffix("resolve()").rstrip(".") or "$this",
+            lambda visit, found: type(found) is dict and visit.target(found)[0] in types,
         )
 
     def by_profile(self, path: str, steps: Sequence[str], nodes: Sequence[Node]) -> Belongs:
@@ -168,10 +170,7 @@ def _of_types(path: str, types: frozenset[str]) -> Belongs:
         return lambda visit, item: True
     if path.isidentifier():
         return IsOfType(path, types)
-    values = _values_at(path)
-    return lambda visit, item: any(
-        type(found) is dict and str(found.get("resourceType")) in types for found in values(visit, item)
-    )
+    return _somewhere(path, lambda visit, found: type(found) is dict and str(found.get("resourceType")) in types)
 
 
 class IsOfType:
@@ -212,42 +211,48 @@ def _steps(path: str) -> list[str] | None:
     return steps[::-1]
 
 
-def _values_at(path: str) -> Callable[[Visit, Any], list[Any]]:
+def _somewhere(path: str, test: Belongs) -> Belongs:
+    """Whether some value at a path passes a test."""
     if path == "$this":
-        return lambda visit, item: [item]
+        return test
     steps = path.split(".")
     if all(step.isidentifier() and not is_choice_name(step) for step in steps):
-        return lambda visit, item: _plain_values(item, steps)
+        for name in reversed(steps):
+            test = _below(name, test)
+        return test
     expression = compiled(path)
-    return lambda visit, item: [
-        plain(found) for found in expression([item], Environment(visit.resource, visit.root, item, visit.resolve))
-    ]
+    return lambda visit, item: any(
+        test(visit, plain(found))
+        for found in expression([item], Environment(visit.resource, visit.root, item, visit.resolve))
+    )
 
 
-def _plain_values(item: Any, steps: Sequence[str]) -> list[Any]:
-    items = [item]
-    for step in steps:
-        found: list[Any] = []
-        for each in items:
-            value = each.get(step) if type(each) is dict else None
-            if type(value) is list:
-                found += value
-            elif value is not None:
-                found.append(value)
-        items = found
-    return items
+def _below(name: str, test: Belongs) -> Belongs:
+    """Whether the value of a property passes a test, or one of its values."""
+
+    def run(visit: Visit, item: Any) -> bool:
+        value = item.get(name) if type(item) is dict else None
+        if type(value) is list:
+            return any(test(visit, each) for each in value)
+        return value is not None and test(visit, value)
+
+    return run
 
 
-def _under(value: Any, name: str) -> list[Any]:
+def _all(tests: Sequence[Callable[[Any], bool]]) -> Callable[[Any], bool]:
+    return tests[0] if len(tests) == 1 else lambda value: all(test(value) for test in tests)
+
+
+def _under(name: str, test: Callable[[Any], bool], value: Any) -> bool:
     if type(value) is not dict:
-        return []
+        return False
     if name.endswith("[x]"):
-        return [found for key, found in value.items() if key.startswith(name[:-3])]
+        return any(test(found) for key, found in value.items() if key.startswith(name[:-3]))
     found = value.get(name)
-    return found if type(found) is list else [] if found is None else [found]
+    return any(map(test, found)) if type(found) is list else found is not None and test(found)
 
 
-def _in(value: Any, codes: Any) -> bool:
+def _in(codes: Codeset, value: Any) -> bool:
     if type(value) is str:
         return codes.has_code(value)
     codings = value.get("coding", [value]) if type(value) is dict else []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -21,33 +21,70 @@ def shown(value: Any) -> str:
     return text if len(text) <= 160 else text[:157] + "…"
 
 
-def fits(value: Any, pattern: Any) -> bool:
-    """Whether a value has at least what the pattern has (https://hl7.org/fhir/R4/elementdefinition.html#pattern)."""
-    if type(pattern) is dict:
-        return type(value) is dict and all(name in value and fits(value[name], each) for name, each in pattern.items())
+def fitting(pattern: Any) -> Callable[[Any], bool]:
+    """The test that a value has at least what a pattern has
+    (https://hl7.org/fhir/R4/elementdefinition.html#pattern)."""
+    if type(pattern) is str:
+        return lambda value: bool(value == pattern)
     if type(pattern) is list:
-        return type(value) is list and all(any(fits(item, each) for item in value) for each in pattern)
-    return value == pattern if type(pattern) is str else same(value, pattern) is True
+        return _fitting_list([fitting(each) for each in pattern])
+    if type(pattern) is dict:
+        return _fitting_object(pattern)
+    return lambda value: same(value, pattern) is True
+
+
+def _fitting_list(tests: Sequence[Callable[[Any], bool]]) -> Callable[[Any], bool]:
+    """Some item for each of the pattern."""
+
+    def test(value: Any) -> bool:
+        if type(value) is not list:
+            return False
+        for each in tests:
+            for item in value:
+                if each(item):
+                    break
+            else:
+                return False
+        return True
+
+    return test
+
+
+def _fitting_object(pattern: Mapping[str, Any]) -> Callable[[Any], bool]:
+    texts = [(name, each) for name, each in pattern.items() if type(each) is str]
+    others = [(name, fitting(each)) for name, each in pattern.items() if type(each) is not str]
+
+    def test(value: Any) -> bool:
+        if type(value) is not dict:
+            return False
+        for name, text in texts:
+            if value.get(name) != text:
+                return False
+        for name, each in others:  # noqa: SIM110 (a generator costs more than the tests)
+            if name not in value or not each(value[name]):
+                return False
+        return True
+
+    return test
 
 
 def fixed_check(rule: Rule, wanted: Any) -> Check:
+    fits = fitting(wanted)
+
     def run(visit: Visit, value: Any, way: Way) -> None:
-        if value != wanted and not _equal(value, wanted):
+        if value != wanted and not (fits(value) and fitting(value)(wanted)):
             visit.fault(rule, way, f"Trouvé : {shown(value)}.", f"Found: {shown(value)}.")
 
     return run
 
 
-def _equal(value: Any, wanted: Any) -> bool:
-    return fits(value, wanted) and fits(wanted, value)
-
-
 def pattern_check(rule: Rule, pattern: Any) -> Check:
     if type(pattern) is str:
         return fixed_check(rule, pattern)
+    fits = fitting(pattern)
 
     def run(visit: Visit, value: Any, way: Way) -> None:
-        if not fits(value, pattern):
+        if not fits(value):
             visit.fault(rule, way, f"Trouvé : {shown(value)}.", f"Found: {shown(value)}.")
 
     return run
@@ -110,11 +147,11 @@ def _concept_check(rule: Rule, codes: Codeset, strength: str) -> Check:
         if type(value) is not dict:
             return
         codings = value.get("coding")
-        given = [each for each in codings if type(each) is dict] if type(codings) is list else []
-        for each in given:
-            if codes.has(each.get("system"), each.get("code")):
+        codings = codings if type(codings) is list else ()
+        for each in codings:
+            if type(each) is dict and codes.has(each.get("system"), each.get("code")):
                 return
-        if given:
+        if given := [each for each in codings if type(each) is dict]:
             best = next((each for each in given if str(each.get("system")) in codes.codes), given[0])
             _outside(visit, rule, codes, best, best.get("display", ""), way)
         elif strength == "required":
@@ -147,14 +184,16 @@ def target_check(rule: Rule, plans: Mapping[str, Sequence[Any]]) -> Check:
     known = {kind: " ".join(plan.url for plan in some) for kind, some in plans.items()}
 
     def run(visit: Visit, value: Any, way: Way) -> None:
-        kind = visit.target_type(value) if type(value) is dict else None
+        if type(value) is not dict:
+            return
+        kind, found = visit.target(value)
         if kind is None:
             return
         wanted = plans.get(kind)
         if wanted is None:
             visit.fault(rule, way, f"Trouvé : {kind}.", f"Found: {kind}.")
-        elif wanted:
-            visit.lead(wanted, known[kind], value.get("reference"))
+        elif wanted and found is not None:
+            visit.lead(wanted, known[kind], value["reference"], *found)
 
     return run
 

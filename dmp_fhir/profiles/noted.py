@@ -35,8 +35,6 @@ def judge_noted(visit: Visit, walk: Walk, terminology: Terminology) -> None:
     for way in walk.searches:
         visit.fault(SEARCH, way)
     for value, way in walk.codings:
-        if type(value) is not dict:
-            continue
         url, code = value.get("system"), value.get("code")
         if type(url) is not str or type(code) is not str:
             continue

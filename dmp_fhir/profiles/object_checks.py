@@ -15,37 +15,36 @@ from dmp_fhir.profiles.walk import Way
 
 
 class Elements:
-    """The checks on an object, given to it one by one, then run as one."""
+    """The checks on an object, given to it one by one, then run as one: those of the value of a property that is there,
+    those of an object that has a property or lacks it, and those of any object."""
 
     def __init__(self) -> None:
+        self.values: dict[str, list[Check]] = {}
         self.present: dict[str, list[Check]] = {}
         self.absent: dict[str, list[Check]] = {}
         self.always: list[Check] = []
 
-    def when_present(self, name: str, check: Check) -> None:
-        self.present.setdefault(name, []).append(check)
-
-    def when_absent(self, name: str, check: Check) -> None:
-        self.absent.setdefault(name, []).append(check)
-
     def check(self) -> list[Check]:
         """One check, or none when nothing is to be checked."""
-        present = {name: _together(checks) for name, checks in self.present.items()}
-        absent = tuple((name, _together(checks)) for name, checks in self.absent.items())
-        names, always = frozenset(self.absent), tuple(self.always)
-        if not present and not absent and not always:
+        values, present, absent = (
+            {name: together(checks) for name, checks in each.items()}
+            for each in (self.values, self.present, self.absent)
+        )
+        always = tuple(self.always)
+        if not values and not present and not absent and not always:
             return []
 
         def run(visit: Visit, value: Any, way: Way) -> None:
             if type(value) is not dict:
                 return
-            for name in value:
+            for name, item in value.items():
+                if name in values:
+                    values[name](visit, item, (way, name, None))
                 if name in present:
                     present[name](visit, value, way)
-            if not names <= value.keys():
-                for name, check in absent:
-                    if name not in value:
-                        check(visit, value, way)
+            for name in absent:
+                if name not in value:
+                    absent[name](visit, value, way)
             for check in always:
                 check(visit, value, way)
 
@@ -55,44 +54,31 @@ class Elements:
 
     def one(self, name: str, checks: Sequence[Check]) -> None:
         """Checks on the value of a property that is no list."""
-        if len(checks) == 1:
-            only = checks[0]
-            self.when_present(name, lambda visit, value, way: only(visit, value[name], (way, name, None)))
-            return
-
-        def run(visit: Visit, value: Any, way: Way) -> None:
-            item, inner = value[name], (way, name, None)
-            for check in checks:
-                check(visit, item, inner)
-
-        self.when_present(name, run)
+        self.values.setdefault(name, []).extend(checks)
 
     def each(self, name: str, checks: Sequence[Check], slicer: Callable[..., None] | None, least: bool) -> None:
         """Checks on each item of a list, then its slices; `least` when some slice must be there."""
 
-        def run(visit: Visit, value: Any, way: Way) -> None:
-            items = value[name]
+        def run(visit: Visit, items: Any, way: Way) -> None:
             if type(items) is not list:
                 return
+            holder = way[0]
             if checks:
                 for n, item in enumerate(items):
                     if item is not None:
+                        here = (holder, name, n)
                         for check in checks:
-                            check(visit, item, (way, name, n))
+                            check(visit, item, here)
             if slicer is not None:
-                slicer(visit, items, way)
+                slicer(visit, items, holder)
 
-        self.when_present(name, run)
+        self.one(name, [run])
         if slicer is not None and least:
-            self.when_absent(name, lambda visit, value, way: slicer(visit, (), way))
+            self.absent.setdefault(name, []).append(lambda visit, value, way: slicer(visit, (), way))
 
     def forbid(self, rule: Rule, name: str) -> None:
         """A type a choice may not have."""
-
-        def run(visit: Visit, value: Any, way: Way) -> None:
-            visit.fault(rule, (way, name, None), f"Trouvé : {name}.", f"Found: {name}.")
-
-        self.when_present(name, run)
+        self.one(name, [lambda visit, value, way: visit.fault(rule, way, f"Trouvé : {name}.", f"Found: {name}.")])
 
     # Cardinalities -----------------------------------------------------------------------------------------------
 
@@ -105,7 +91,7 @@ class Elements:
                 visit.fault(rule, (way, name, None), *given)
 
         if len(names) == 1 and count == 1:
-            self.when_absent(name, run)
+            self.absent.setdefault(name, []).append(run)
         elif count == 1:
             every = frozenset(names) | {"_" + each for each in names}  # a choice has up to fifty names
             self.always.append(lambda visit, value, way: run(visit, value, way) if every.isdisjoint(value) else None)
@@ -119,11 +105,11 @@ class Elements:
                 visit.fault(rule, (way, name, None), f"Trouvé : {found}.", f"Found: {found}.")
 
         for name in names:
-            self.when_present(name, run)
-            self.when_present("_" + name, run)
+            self.present.setdefault(name, []).append(run)
+            self.present.setdefault("_" + name, []).append(run)
 
 
-def _together(checks: Sequence[Check]) -> Check:
+def together(checks: Sequence[Check]) -> Check:
     if len(checks) == 1:
         return checks[0]
 

@@ -201,6 +201,34 @@ VALUES: Mapping[str, Callable[[Any], bool]] = MappingProxyType(
     }
 )
 
+# Of some types, tests that only right texts pass, and most of them: one pattern, no calendar, no address inside the
+# resource. What does not pass is asked the whole test.
+_DAY_OF_ANY_YEAR = (
+    "(?!0000)[0-9]{4}-(?:(?:0[1-9]|1[0-2])-(?:0[1-9]|1[0-9]|2[0-8])"
+    "|(?:0[13578]|1[02])-(?:29|3[01])|(?:0[469]|11)-(?:29|30))"
+)
+_MOMENT_OF_ANY_DAY = (
+    _DAY_OF_ANY_YEAR + r"T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]{1,20})?"
+    "(?:Z|[+-](?:0[0-9]|1[0-3]):[0-5][0-9])"
+)
+_ADDRESS = re.compile(rf"https?://\S+|urn:oid:[0-2](?:\.[1-9][0-9]*+)++|{_UUID.pattern}|urn:(?:ietf|ihe):\S+").fullmatch
+AT_ONCE: Mapping[str, Callable[[str], object]] = MappingProxyType(
+    {
+        "canonical": _ADDRESS,
+        "code": re.compile(r"\S+").fullmatch,
+        "date": re.compile(_DAY_OF_ANY_YEAR).fullmatch,
+        "dateTime": re.compile(_MOMENT_OF_ANY_DAY).fullmatch,
+        "id": _ID.fullmatch,
+        "instant": re.compile(_MOMENT_OF_ANY_DAY).fullmatch,
+        "markdown": re.compile(r"\S.{0,2000}", re.DOTALL).fullmatch,
+        "oid": _OID.fullmatch,
+        "string": re.compile(r"\S.{0,2000}", re.DOTALL).fullmatch,
+        "uri": _ADDRESS,
+        "url": _ADDRESS,
+        "uuid": _UUID.fullmatch,
+    }
+)
+
 
 def is_primitive_value(type_name: str, value: Any) -> bool:
     """Whether a value of a tree is one of this R4 primitive type. Raises KeyError for no primitive type."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 from dmp_fhir.profiles.definitions import Property
@@ -48,18 +49,17 @@ class Slicer:
         self.closed = slicing.rules == "closed"
         self.at_end = slicing.rules == "openAtEnd"
         self.ordered = slicing.ordered
-        self.single: tuple[str, dict[Any, int]] | None = None
         for each in slices:
             reader = Discriminators(compiler, each.node)
             for kind, path in slicing.discriminators:
                 reader.add(kind, path)
             each.values, each.kinds, each.plans = tuple(reader.values), tuple(reader.kinds), tuple(reader.plans)
-        if len(slicing.discriminators) == 1:
-            self.single = _table(slicing.discriminators[0], slices)
+        self.by_text = _by_text(slices)
         # Where the slicing is open, an item that does not follow the profile of a slice is outside it.
         self.by_profile = not self.closed and any(kind == "profile" for kind, _ in slicing.discriminators)
         self.by_type = _by_type(slices)
-        self.counted = [(n, each) for n, each in enumerate(slices) if each.least is not None or each.most is not None]
+        self.by_kind = any(each.kinds for each in slices)
+        self.counted = [_limits(n, each) for n, each in enumerate(slices) if each.least or each.most]
 
     def __call__(self, visit: Visit, items: Sequence[Any], way: Way) -> None:
         counts = [0] * len(self.slices)
@@ -67,27 +67,29 @@ class Slicer:
         for n, item in enumerate(items):
             if item is None:
                 continue
-            place = self.taken(visit, item, (way, self.name, n)) if self.by_profile else self.place(visit, item)
+            here = (way, self.name, n)
+            place = self.taken(visit, item, here) if self.by_profile else self.place(visit, item)
             if place is None:
                 outside = True
                 if self.closed:
-                    visit.fault(self.rule, (way, self.name, n), f"Trouvé : {shown(item)}.", f"Found: {shown(item)}.")
+                    visit.fault(self.rule, here, f"Trouvé : {shown(item)}.", f"Found: {shown(item)}.")
                 continue
             counts[place] += 1
             if (self.ordered and place < last) or (self.at_end and outside):
                 fr, en = "Les tranches sont dans le désordre.", "The slices are out of order."
-                visit.fault(self.rule, (way, self.name, n), fr, en)
-            last = max(last, place)
+                visit.fault(self.rule, here, fr, en)
+            if place > last:
+                last = place
             if not self.by_profile:
                 for check in self.slices[place].checks:
-                    check(visit, item, (way, self.name, n))
-        for place, each in self.counted:
+                    check(visit, item, here)
+        for place, least, fewest, most, highest in self.counted:
             found = counts[place]
-            if each.least is not None and found < int(each.least.detail):
+            if found < fewest and least is not None:
                 given = ("", "") if not found else (f"Trouvé : {found}.", f"Found: {found}.")
-                visit.fault(each.least, (way, self.name, None), *given)
-            if each.most is not None and found > int(each.most.detail):
-                visit.fault(each.most, (way, self.name, None), f"Trouvé : {found}.", f"Found: {found}.")
+                visit.fault(least, (way, self.name, None), *given)
+            elif found > highest and most is not None:
+                visit.fault(most, (way, self.name, None), f"Trouvé : {found}.", f"Found: {found}.")
 
     def taken(self, visit: Visit, item: Any, way: Way) -> int | None:
         """The number of the slice whose profile an item follows. When it follows none it is none of the slices, which
@@ -113,21 +115,33 @@ class Slicer:
         """The slices an item may be of by its type."""
         if self.by_type is not None:
             return self.by_type[1].get(resource_type(item, self.by_type[0]), ())
+        if not self.by_kind:
+            return range(len(self.slices))
         return [n for n, each in enumerate(self.slices) if _passes(each.kinds, visit, item)]
 
     def place(self, visit: Visit, item: Any) -> int | None:
         """The number of the slice an item belongs to."""
-        if self.single is not None:
-            name, table = self.single
+        if self.by_text is not None:
+            name, table = self.by_text
             value = item.get(name) if type(item) is dict else None
-            return table.get(value) if type(value) is str else None
-        likely = self.likely(visit, item)
-        found = [n for n in likely if _passes(self.slices[n].values, visit, item)]
-        if not found and self.closed and len(likely) == 1 and self.slices[likely[0]].kinds:
-            return likely[0]  # of the right type, wrong elsewhere: the checks of the slice say where
-        if self.closed and self.slices[0].plans:
-            found += [n for n in likely if n not in found]  # what tells them apart may be what is wrong
-        return _nearest(self.slices, found, visit, item) if len(found) > 1 else found[0] if found else None
+            among = table.get(value, ()) if type(value) is str else ()
+            found = [n for n, tests in among if _passes(tests, visit, item)]
+        else:
+            likely = self.likely(visit, item)
+            found = [n for n in likely if _passes(self.slices[n].values, visit, item)]
+            if not found and self.closed and len(likely) == 1 and self.slices[likely[0]].kinds:
+                return likely[0]  # of the right type, wrong elsewhere: the checks of the slice say where
+            if self.closed and self.slices[0].plans:
+                found += [n for n in likely if n not in found]  # what tells them apart may be what is wrong
+        if len(found) > 1:
+            return _nearest(self.slices, found, visit, item)
+        return found[0] if found else None
+
+
+def _limits(number: int, each: Slice) -> tuple[int, Rule | None, int, Rule | None, float]:
+    """Of a slice, its number; how many there are at least and at most, and the rules that say so."""
+    fewest = int(each.least.detail) if each.least is not None else 0
+    return number, each.least, fewest, each.most, int(each.most.detail) if each.most is not None else inf
 
 
 def _passes(tests: Sequence[Belongs], visit: Visit, item: Any) -> bool:
@@ -161,18 +175,18 @@ def _declares(plan: Plan, item: Any) -> bool:
     return type(declared) is list and any(type(url) is str and url.split("|")[0] in plan.family for url in declared)
 
 
-def _table(discriminator: tuple[str, str], slices: Sequence[Slice]) -> tuple[str, dict[Any, int]] | None:
-    """The quick way for the usual case: one plain property with one text for each slice."""
-    kind, path = discriminator
-    if kind not in ("value", "pattern") or not path.isidentifier():
+def _by_text(slices: Sequence[Slice]) -> tuple[str, dict[str, list[tuple[int, Sequence[Belongs]]]]] | None:
+    """The quick way for the usual case, one property with a text in each slice: by that text, the slices and what else
+    tells them apart."""
+    texts = [next((test for test in each.values if isinstance(test, HasText)), None) for each in slices]
+    names = {test.name for test in texts if test is not None}
+    if None in texts or len(names) != 1 or any(each.kinds for each in slices):
         return None
-    table: dict[Any, int] = {}
-    for n, each in enumerate(slices):
-        texts = [test.text for test in each.values if isinstance(test, HasText)]
-        if len(texts) != 1 or len(each.values) != 1 or texts[0] in table:
-            return None
-        table[texts[0]] = n
-    return path, table
+    table: dict[str, list[tuple[int, Sequence[Belongs]]]] = {}
+    for n, (each, text) in enumerate(zip(slices, texts, strict=True)):
+        if text is not None:
+            table.setdefault(text.text, []).append((n, tuple(test for test in each.values if test is not text)))
+    return names.pop(), table
 
 
 def _by_type(slices: Sequence[Slice]) -> tuple[str, dict[str | None, list[int]]] | None:

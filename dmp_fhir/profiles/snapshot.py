@@ -6,7 +6,6 @@ add to R4 only; what R4 itself asks is checked by structure.py. https://hl7.org/
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -81,6 +80,15 @@ class Node:
     slices: dict[str, Node] = field(default_factory=dict)
     children: dict[str, Node] = field(default_factory=dict)
 
+    def copy(self) -> Node:
+        """One to add to; what is stated never changes."""
+        return Node(
+            self.id, self.least, self.most, self.types, [*self.fixed], [*self.patterns], [*self.bindings],
+            [*self.limits], {**self.invariants}, self.slicing,
+            {name: each.copy() for name, each in self.slices.items()},
+            {name: each.copy() for name, each in self.children.items()},
+        )  # fmt: skip
+
 
 class Library:
     """The StructureDefinitions loaded, by canonical URL, and their constraint trees."""
@@ -90,6 +98,10 @@ class Library:
         self.text_invariants = text_invariants or {}
         self._trees: dict[str, Node] = {}
         self._under_way: list[str] = []
+        self._families: dict[str, set[str]] = {}
+        for each in structures:
+            for url in self.ancestors(each):
+                self._families.setdefault(url, set()).add(each)
 
     def type_of(self, url: str) -> str:
         """The R4 type a profile, or a base definition, is about. Raises ProfileError when it is unknown."""
@@ -114,7 +126,7 @@ class Library:
 
     def family(self, url: str) -> frozenset[str]:
         """A profile and those that derive from it."""
-        return frozenset(each for each in self.structures if url in self.ancestors(each))
+        return frozenset(self._families.get(url, ()))
 
     def tree(self, url: str) -> Node:
         """The constraints of a profile with those of its parents. Raises ProfileError."""
@@ -148,7 +160,7 @@ class Library:
         else:
             if self.type_of(parent) != kind:
                 raise ProfileError(f"{url}: its parent is of another type")
-            root = copy.deepcopy(self.tree(parent))
+            root = self.tree(parent).copy()
         for element in elements:
             _Reader(self, url, element).into(root)
         return root

@@ -9,18 +9,17 @@ https://hl7.org/fhir/R4/json.html, https://hl7.org/fhir/R4/extensibility.html
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Container
-from dataclasses import dataclass
+from collections.abc import Callable, Container, Iterator
 from difflib import get_close_matches
 from functools import cache
 from typing import Any
 
 from dmp_fhir.outcome import Issue
 from dmp_fhir.profiles.base_invariants import Invariant, invariants_of
-from dmp_fhir.profiles.base_rules import RULES, Fault
+from dmp_fhir.profiles.base_rules import NEEDED, RULES, Fault
 from dmp_fhir.profiles.definitions import Element, Property, Type, resource_types, type_of
 from dmp_fhir.profiles.narrative import read_div
-from dmp_fhir.profiles.primitive_checks import Check, primitive_check
+from dmp_fhir.profiles.primitive_checks import Check, primitive_check, quick_test
 from dmp_fhir.profiles.reference_checks import reference_check
 from dmp_fhir.profiles.references import entry_types, is_absolute
 from dmp_fhir.profiles.value_checks import absolute_check, coded_check
@@ -48,7 +47,7 @@ def structural_walk(tree: Any, *, expression: str | None = None, known: Containe
 def datatype_issues(type_name: str, tree: Any, expression: str) -> list[Issue]:
     """The structural faults of one complex datatype, such as the CodeableConcept of a PATCH."""
     walk = Walk()
-    _complex(walk, tree, _plan(type_name), expression)
+    _object_check(type_name)(walk, tree, expression)
     return walk.issues
 
 
@@ -72,7 +71,7 @@ def _resource(walk: Walk, node: Any, way: Way) -> None:
     if walk.inside is not None:
         container = walk.resource, walk.resource_way
         walk.resource, walk.resource_way = node, way
-        _complex(walk, node, _plan(name), way)
+        _object_check(name)(walk, node, way)
         walk.resource, walk.resource_way = container
         return
     outer = walk.contained, walk.pointed, walk.pointing_back, walk.resource, walk.resource_way
@@ -82,7 +81,7 @@ def _resource(walk: Walk, node: Any, way: Way) -> None:
     walk.resource, walk.resource_way = node, way
     walk.contained = _contained_types(walk, node, way) if "contained" in node else {}
     walk.pointed, walk.pointing_back = set(), set()
-    _complex(walk, node, _plan(name), way)
+    _object_check(name)(walk, node, way)
     if walk.contained:
         _check_all_referenced(walk, node, way)
     walk.contained, walk.pointed, walk.pointing_back, walk.resource, walk.resource_way = outer
@@ -135,136 +134,90 @@ def _check_all_referenced(walk: Walk, node: Tree, way: Way) -> None:
 # Complex types --------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class _Plan:
-    """What the walk needs of a type: check and plurality by property, mandatory elements (when all of `required` are
-    there, none lacks), choices, invariants."""
-
-    kind: Type
-    checks: dict[str, tuple[Check, bool]]
-    mandatory: tuple[tuple[Element, frozenset[str]], ...]
-    required: frozenset[str]
-    choices: tuple[tuple[Element, frozenset[str]], ...]
-    rule: Callable[[Tree, Fault], None] | None
-    invariants: tuple[Invariant, ...]
+# What the walk needs of a property: the test that a right text passes at once, whether it is a list, the check of a
+# value that has no such test or has not passed it.
+_Met = tuple[Callable[[str], object] | None, bool, Check]
 
 
 @cache
-def _plan(name: str) -> _Plan:
-    kind = type_of(name)
-    names = {each.name: _names(kind, each) for each in kind.elements}
-    checks = {key: (_check_of(known), known.element.many) for key, known in kind.properties.items()}
-    if name in ("Coding", "Identifier"):
-        checks["system"] = absolute_check(name, checks["system"][0]), False
-    return _Plan(
-        kind,
-        checks,
-        tuple((element, names[element.name]) for element in kind.elements if element.least),
-        frozenset(element.name for element in kind.elements if element.least),
-        tuple((element, names[element.name]) for element in kind.elements if element.choice),
-        RULES.get(name),
-        invariants_of(name),
-    )
+def _object_check(type_name: str) -> Check:
+    """The check of an object of this type: its properties one by one, then what stands on it as a whole. The check of a
+    property is made when it is first met, for types may hold themselves."""
+    kind = type_of(type_name)
+    properties: dict[str, _Met] = {}
+    is_resource = kind.kind == "resource"
+    whole = tuple(_whole(kind))
+
+    def check(walk: Walk, node: Any, way: Way) -> None:
+        if type(node) is not dict or not node:
+            _no_object(walk, node, way)
+            return
+        for name, value in node.items():
+            if name in properties:
+                passes, many, inner = properties[name]
+            elif name in kind.properties:
+                passes, many, inner = properties[name] = _met(kind, kind.properties[name])
+            elif is_resource and name == "resourceType":
+                continue
+            else:
+                _other_property(walk, node, name, value, kind, way)
+                continue
+            if not many:
+                if passes is None or type(value) is not str or not passes(value):
+                    inner(walk, value, (way, name, None))
+            elif type(value) is list and value:
+                for n, item in enumerate(value):
+                    if item is None:
+                        _check_gap(walk, node, name, n, way)
+                    elif passes is None or type(item) is not str or not passes(item):
+                        inner(walk, item, (way, name, n))
+            else:
+                _no_list(walk, value, kind, name, way)
+        for check_whole in whole:
+            check_whole(walk, node, way)
+
+    return check
 
 
-def _names(kind: Type, element: Element) -> frozenset[str]:
-    """The properties that give an element: `status` and `_status`; `valueString`, `_valueString`, `valueCode`…"""
-    names = {known.name for known in kind.properties.values() if known.element is element}
-    return frozenset(names | {"_" + name for name in names})
+def _met(kind: Type, known: Property) -> _Met:
+    check = _check_of(known)
+    if kind.name in ("Coding", "Identifier") and known.name == "system":
+        check = absolute_check(kind.name, check)
+    return quick_test(known), known.element.many, check
 
 
-def _complex(walk: Walk, node: Any, plan: _Plan, way: Way) -> None:
+def _no_object(walk: Walk, node: Any, way: Way) -> None:
     if type(node) is not dict:
         walk.add("structure", "Un objet est attendu ici.", "An object is expected here.", way, "FHIR R4 JSON")
-        return
-    if not node:
+    else:
         walk.add("structure", "Objet vide : enlevez-le.", "Empty object: remove it.", way, "ele-1")
+
+
+def _no_list(walk: Walk, value: Any, kind: Type, name: str, way: Way) -> None:
+    here = (way, name, None)
+    if type(value) is list:
+        walk.add("structure", "Tableau vide : enlevez-le.", "Empty array: remove it.", here, "FHIR R4 JSON")
         return
-    checks = plan.checks
-    for name, value in node.items():
-        found = checks.get(name)
-        if found is None:
-            if name != "resourceType" or plan.kind.kind != "resource":
-                _other_property(walk, node, name, value, plan, way)
-        elif not found[1]:
-            found[0](walk, value, way, name, None)
-        elif type(value) is not list:
-            fr, en = (
-                "Un tableau est attendu : cet élément est répétable.",
-                "An array is expected: this element repeats.",
-            )
-            walk.add("structure", fr, en, (way, name, None), _rule(plan, name))
-        elif not value:
-            walk.add(
-                "structure", "Tableau vide : enlevez-le.", "Empty array: remove it.", (way, name, None), "FHIR R4 JSON"
-            )
-        else:
-            check = found[0]
-            for n, item in enumerate(value):
-                if item is None:
-                    _check_gap(walk, node, name, n, way)
-                else:
-                    check(walk, item, way, name, n)
-    if not plan.required <= node.keys():
-        for element, names in plan.mandatory:
-            if names.isdisjoint(node):
-                _missing(walk, plan, element, way)
-    for element, names in plan.choices:
-        given = names & node.keys()
-        if len(given) > 1 and len({name.removeprefix("_") for name in given}) > 1:
-            _two_choices(walk, plan, element, given, way)
-    if plan.rule is not None:
-        plan.rule(node, _reporter(walk, way))
-    for invariant in plan.invariants:
-        for place in invariant.broken(node, walk.resource):
-            step = way if place is None else (way, *place)
-            walk.add("invariant", invariant.fr, invariant.en, step, invariant.key, invariant.severity)
+    fr, en = "Un tableau est attendu : cet élément est répétable.", "An array is expected: this element repeats."
+    walk.add("structure", fr, en, here, _rule(kind, name))
 
 
-def _reporter(walk: Walk, way: Way) -> Fault:
-    def report(key: str, name: str | None, fr: str, en: str, severity: str = "error") -> None:
-        walk.add("invariant", fr, en, (way, name, None) if name else way, key, severity)
-
-    return report
+def _rule(kind: Type, name: str) -> str:
+    return f"FHIR R4 {kind.name}.{name}"
 
 
-def _rule(plan: _Plan, name: str) -> str:
-    return f"FHIR R4 {plan.kind.name}.{name}"
-
-
-def _missing(walk: Walk, plan: _Plan, element: Element, way: Way) -> None:
-    name = element.name + ("[x]" if element.choice else "")
-    fr = f"Élément obligatoire absent : {plan.kind.name}.{name}."
-    walk.add(
-        "required",
-        fr,
-        f"Missing mandatory element: {plan.kind.name}.{name}.",
-        (way, element.name, None),
-        _rule(plan, name),
-    )
-
-
-def _two_choices(walk: Walk, plan: _Plan, element: Element, given: Collection[str], way: Way) -> None:
-    names = ", ".join(sorted({name.removeprefix("_") for name in given}))
-    fr = f"Une seule forme de {element.name}[x] est permise ; données : {names}."
-    en = f"Only one form of {element.name}[x] is allowed; given: {names}."
-    walk.add("structure", fr, en, (way, element.name, None), _rule(plan, element.name + "[x]"))
-
-
-def _other_property(walk: Walk, node: Tree, name: str, value: Any, plan: _Plan, way: Way) -> None:
+def _other_property(walk: Walk, node: Tree, name: str, value: Any, kind: Type, way: Way) -> None:
     """`_name`, the id and extensions of a primitive; or a property R4 doesn't have."""
-    known = plan.kind.properties.get(name[1:]) if name[:1] == "_" else None
+    known = kind.properties.get(name[1:]) if name[:1] == "_" else None
     if known is None or not known.primitive or known.element.attribute:
-        near = get_close_matches(name[:64], plan.kind.properties, 1)
-        fr = f"Propriété inconnue de FHIR R4 : {plan.kind.name}.{name[:64]}." + (
-            f" Peut-être {near[0]} ?" if near else ""
-        )
-        en = f"Property unknown to FHIR R4: {plan.kind.name}.{name[:64]}." + (f" Maybe {near[0]}?" if near else "")
+        near = get_close_matches(name[:64], kind.properties, 1)
+        fr = f"Propriété inconnue de FHIR R4 : {kind.name}.{name[:64]}." + (f" Peut-être {near[0]} ?" if near else "")
+        en = f"Property unknown to FHIR R4: {kind.name}.{name[:64]}." + (f" Maybe {near[0]}?" if near else "")
         walk.add("structure", fr, en, (way, name[:64], None), "TF-107")
         return
-    beside = _plan("Element")
+    beside = _object_check("Element")
     if not known.element.many:
-        _complex(walk, value, beside, (way, name, None))
+        beside(walk, value, (way, name, None))
         return
     values = node.get(known.name)
     if type(value) is not list or not value or (type(values) is list and len(values) != len(value)):
@@ -274,7 +227,7 @@ def _other_property(walk: Walk, node: Tree, name: str, value: Any, plan: _Plan, 
         return
     for n, item in enumerate(value):
         if item is not None:
-            _complex(walk, item, beside, (way, name, n))
+            beside(walk, item, (way, name, n))
         elif type(values) is not list:
             walk.add("structure", "Valeur null.", "Null value.", (way, name, n), "FHIR R4 JSON")
 
@@ -287,6 +240,86 @@ def _check_gap(walk: Walk, node: Tree, name: str, n: int, way: Way) -> None:
         walk.add("structure", fr, en, (way, name, n), "FHIR R4 JSON")
 
 
+# Checks of an object as a whole ---------------------------------------------------------------------------------------
+
+
+def _whole(kind: Type) -> Iterator[Check]:
+    """Mandatory elements, choices, invariants; codings and identifiers are noted for those who judge them later."""
+    if any(each.least for each in kind.elements):
+        yield _mandatory_check(kind)
+    for element in kind.elements:
+        if element.choice:
+            yield _choice_check(kind, element)
+    if kind.name in RULES:
+        yield _rule_check(RULES[kind.name], NEEDED.get(kind.name))
+    for invariant in invariants_of(kind.name):
+        yield _invariant_check(invariant)
+    if kind.name == "Coding":
+        yield lambda walk, node, way: walk.codings.append((node, way))
+    if kind.name == "Identifier":
+        yield lambda walk, node, way: walk.identifiers.append((node, way))
+
+
+def _names(kind: Type, element: Element) -> frozenset[str]:
+    """The properties that give an element: `status` and `_status`; `valueString`, `_valueString`, `valueCode`…"""
+    names = {known.name for known in kind.properties.values() if known.element is element}
+    return frozenset(names | {"_" + name for name in names})
+
+
+def _mandatory_check(kind: Type) -> Check:
+    mandatory = [(each.name, each, _names(kind, each)) for each in kind.elements if each.least]
+
+    def check(walk: Walk, node: Tree, way: Way) -> None:
+        for name, element, names in mandatory:
+            if name not in node and names.isdisjoint(node):
+                name = element.name + ("[x]" if element.choice else "")
+                fr = f"Élément obligatoire absent : {kind.name}.{name}."
+                en = f"Missing mandatory element: {kind.name}.{name}."
+                walk.add("required", fr, en, (way, element.name, None), _rule(kind, name))
+
+    return check
+
+
+def _choice_check(kind: Type, element: Element) -> Check:
+    names = _names(kind, element)
+
+    def check(walk: Walk, node: Tree, way: Way) -> None:
+        if names.isdisjoint(node):
+            return
+        given = {name.removeprefix("_") for name in node if name in names}
+        if len(given) > 1:
+            some = ", ".join(sorted(given))
+            fr = f"Une seule forme de {element.name}[x] est permise ; données : {some}."
+            en = f"Only one form of {element.name}[x] is allowed; given: {some}."
+            walk.add("structure", fr, en, (way, element.name, None), _rule(kind, element.name + "[x]"))
+
+    return check
+
+
+def _rule_check(rule: Callable[[Tree, Fault], None], needed: str | None) -> Check:
+    def check(walk: Walk, node: Tree, way: Way) -> None:
+        if needed is not None and needed not in node:
+            return
+
+        def fault(key: str, name: str | None, fr: str, en: str, severity: str = "error") -> None:
+            walk.add("invariant", fr, en, (way, name, None) if name else way, key, severity)
+
+        rule(node, fault)
+
+    return check
+
+
+def _invariant_check(invariant: Invariant) -> Check:
+    def check(walk: Walk, node: Tree, way: Way) -> None:
+        if invariant.shown(node):
+            return
+        for place in invariant.broken(node, walk.resource):
+            step = way if place is None else (way, *place)
+            walk.add("invariant", invariant.fr, invariant.en, step, invariant.key, invariant.severity)
+
+    return check
+
+
 # Checks of one property -----------------------------------------------------------------------------------------------
 
 
@@ -294,97 +327,50 @@ def _check_of(known: Property) -> Check:
     if known.name == "modifierExtension":
         return _modifier
     if known.name == "contained" and known.resource:
-        return lambda walk, value, way, name, n: _contained(walk, value, (way, name, n))
+        return _contained
     if known.resource:
-        return _embedded
+        return _resource  # one that stands on its own inside another: an entry of a Bundle, a parameter
     if known.type == "xhtml":
         return _narrative
     if known.primitive:
         return primitive_check(known)
     if known.type == "Reference":
-        return reference_check(known, _complex_check("Reference"))
+        return reference_check(known, _object_check("Reference"))
     if known.type == "Extension":
-        return _extension_check()
-    if known.type == "Identifier":
-        return _identifier_check()
-    if known.type in ("Coding", "CodeableConcept"):
-        inner = _coding_check() if known.type == "Coding" else _complex_check(known.type)
-        return inner if known.element.codes is None else coded_check(known, inner)
-    return _complex_check(known.type)
+        return _extension
+    if known.type in ("Coding", "CodeableConcept") and known.element.codes is not None:
+        return coded_check(known, _object_check(known.type))
+    return _object_check(known.type)
 
 
-def _complex_check(type_name: str) -> Check:
-    plans: list[_Plan] = []
-
-    def check(walk: Walk, value: Any, way: Way, name: str, n: int | None) -> None:
-        if not plans:  # built on first use: types may hold themselves
-            plans.append(_plan(type_name))
-        _complex(walk, value, plans[0], (way, name, n))
-
-    return check
-
-
-def _extension_check() -> Check:
-    inner = _complex_check("Extension")
-
-    def check(walk: Walk, value: Any, way: Way, name: str, n: int | None) -> None:
-        inner(walk, value, way, name, n)
-        url = value.get("url") if type(value) is dict else None
-        if type(url) is not str or url.split() != [url]:
-            return  # told already
-        if url in walk.known:
-            walk.met.append((url, value, (way, name, n), walk.resource, walk.resource_way))
-        elif not is_absolute(url) and not (type(way) is tuple and way[1] in ("extension", "modifierExtension")):
-            # Only the parts of an extension have names relative to it.
-            fr = f"L'url d'une extension est un URI absolu, celui de sa définition ; trouvé : {url[:100]}."
-            en = f"The url of an extension is an absolute URI, that of its definition; found: {url[:100]}."
-            walk.add("value", fr, en, ((way, name, n), "url", None), "FHIR R4 Extension.url")
-
-    return check
+def _extension(walk: Walk, value: Any, way: Way) -> None:
+    _object_check("Extension")(walk, value, way)
+    url = value.get("url") if type(value) is dict else None
+    if type(url) is not str or url.split() != [url]:
+        return  # told already
+    if url in walk.known:
+        walk.met.append((url, value, way, walk.resource, walk.resource_way))
+    elif not is_absolute(url) and not (type(way[0]) is tuple and way[0][1] in ("extension", "modifierExtension")):
+        # Only the parts of an extension have names relative to it.
+        fr = f"L'url d'une extension est un URI absolu, celui de sa définition ; trouvé : {url[:100]}."
+        en = f"The url of an extension is an absolute URI, that of its definition; found: {url[:100]}."
+        walk.add("value", fr, en, (way, "url", None), "FHIR R4 Extension.url")
 
 
-def _coding_check() -> Check:
-    plans: list[_Plan] = []
-
-    def check(walk: Walk, value: Any, way: Way, name: str, n: int | None) -> None:
-        if not plans:
-            plans.append(_plan("Coding"))
-        here = (way, name, n)
-        _complex(walk, value, plans[0], here)
-        walk.codings.append((value, here))
-
-    return check
-
-
-def _identifier_check() -> Check:
-    inner = _complex_check("Identifier")
-
-    def check(walk: Walk, value: Any, way: Way, name: str, n: int | None) -> None:
-        inner(walk, value, way, name, n)
-        walk.identifiers.append((value, (way, name, n)))
-
-    return check
-
-
-def _modifier(walk: Walk, value: Any, way: Way, name: str, n: int | None) -> None:
+def _modifier(walk: Walk, value: Any, way: Way) -> None:
     url = value.get("url") if type(value) is dict else None
     if type(url) is str and url in walk.known:
-        _extension_check()(walk, value, way, name, n)
+        _extension(walk, value, way)
         return
     shown = url[:200] if type(url) is str else "—"
     fr = f"Extension modificatrice inconnue ({shown}) : elle changerait le sens, la ressource est refusée."
     en = f"Unknown modifier extension ({shown}): it would change the meaning, the resource is refused."
-    walk.add("extension", fr, en, (way, name, n), "TF-107")
+    walk.add("extension", fr, en, way, "TF-107")
 
 
-def _embedded(walk: Walk, value: Any, way: Way, name: str, n: int | None) -> None:
-    """A resource that stands on its own inside another: an entry of a Bundle, a parameter."""
-    _resource(walk, value, (way, name, n))
-
-
-def _narrative(walk: Walk, value: Any, way: Way, name: str, n: int | None) -> None:
+def _narrative(walk: Walk, value: Any, way: Way) -> None:
     try:
         read_div(value if type(value) is str else "")
     except ValueError as fault:
         fr = f"Texte narratif refusé : du XHTML simple, sans script ni lien actif, est attendu ({fault})."
-        walk.add("invariant", fr, f"Narrative refused: {fault}.", (way, name, n), "txt-1")
+        walk.add("invariant", fr, f"Narrative refused: {fault}.", way, "txt-1")

@@ -48,6 +48,7 @@ class Visit:
     done: set[tuple[int, str]] = field(default_factory=set)
     targets: list[Target] = field(default_factory=list)
     _entries: dict[str, tuple[Tree, Way]] | None = None
+    _held: dict[int, dict[str, tuple[Tree, int]]] = field(default_factory=dict)
 
     def fault(self, rule: Rule, way: Way, fr: str = "", en: str = "") -> None:
         severity = self.severity(rule)
@@ -65,19 +66,18 @@ class Visit:
 
     def conform(self, plan: Any, resource: Tree, way: Way) -> None:
         """Check a resource against a profile, once, however many ask for it."""
-        if (id(resource), plan.url) not in self.done:
-            self.done.add((id(resource), plan.url))
-            plan(self, resource, way)
+        key = (id(resource), plan.url)
+        if key not in self.done:
+            self.done.add(key)
+            plan.check(self, resource, way)
 
     def errors(self) -> int:
         return sum(fault.severity == "error" for fault in self.faults)
 
-    def lead(self, plans: Sequence[Any], known: str, reference: Any) -> None:
-        """A reference leads to a resource that follows one of these profiles, when the resource is at hand."""
-        found = self.locate(reference) if type(reference) is str else None
-        if found is None or (id(found[0]), known) in self.done:
+    def lead(self, plans: Sequence[Any], known: str, reference: str, resource: Tree, way: Way) -> None:
+        """A reference leads to a resource at hand, which follows one of these profiles."""
+        if (id(resource), known) in self.done:
             return
-        resource, way = found
         if reference[0] == "#":
             self.targets.append((resource, way, plans, known, self.root, self.root_way))
         else:
@@ -104,16 +104,22 @@ class Visit:
         if reference[:1] == "#":
             if reference == "#":
                 return self.root, self.root_way
-            found = self.root.get("contained")
-            for n, each in enumerate(found if type(found) is list else ()):
-                if type(each) is dict and each.get("id") == reference[1:]:
-                    return each, (self.root_way, "contained", n)
-            return None
+            held = (self._held.get(id(self.root)) or self._contained()).get(reference)
+            return None if held is None else (held[0], (self.root_way, "contained", held[1]))
         return self._by_address().get(reference) if self.bundle is not None else None
 
     def resolve(self, reference: str) -> Tree | None:
         found = self.locate(reference)
         return None if found is None else found[0]
+
+    def _contained(self) -> dict[str, tuple[Tree, int]]:
+        """The resources contained in the outermost one and their places, by the text that refers to each (`#id`)."""
+        found = self._held[id(self.root)] = {}
+        items = self.root.get("contained")
+        for n, each in enumerate(items if type(items) is list else ()):
+            if type(each) is dict and type(each.get("id")) is str:
+                found.setdefault("#" + each["id"], (each, n))
+        return found
 
     def _by_address(self) -> dict[str, tuple[Tree, Way]]:
         if self._entries is None:
@@ -128,30 +134,31 @@ class Visit:
                     self._entries.setdefault(f"{resource.get('resourceType')}/{resource.get('id')}", found)
         return self._entries
 
-    def target_type(self, value: Tree) -> str | None:
-        """The resource type a Reference leads to; None when nothing says it."""
+    def target(self, value: Tree) -> tuple[str | None, tuple[Tree, Way] | None]:
+        """The resource type a Reference leads to, None when nothing says it; and the resource and the way to it, when
+        it is at hand."""
         reference = value.get("reference")
         if type(reference) is str:
-            found = self.resolve(reference)
+            found = self.locate(reference)
             if found is not None:
-                kind = found.get("resourceType")
-                return kind if type(kind) is str else None
+                kind = found[0].get("resourceType")
+                return (kind if type(kind) is str else None), found
             named = type_named_by(reference)
             if named is not None:
-                return named
+                return named, None
         kind = value.get("type")
-        return kind if type(kind) is str and kind in resource_types() else None
+        return (kind if type(kind) is str and kind in resource_types() else None), None
 
 
 def best_of(plans: Sequence[Any], visit: Visit, value: Any, way: Way) -> None:
     """The value follows one of the profiles; when it follows none, the faults are those against the nearest."""
     if len(plans) == 1:
-        plans[0](visit, value, way)
+        plans[0].check(visit, value, way)
         return
     nearest: Visit | None = None
     for plan in plans:
         trial = visit.trial()
-        plan(trial, value, way)
+        plan.check(trial, value, way)
         if nearest is None or trial.errors() < nearest.errors():
             nearest = trial
         if not nearest.errors():

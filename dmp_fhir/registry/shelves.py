@@ -18,6 +18,7 @@ from dmp_fhir.registry.columns import (
     party_columns,
     record_columns,
 )
+from dmp_fhir.registry.search.shown import NAMED_DOCUMENTS, without_query
 from dmp_fhir.registry.versions import Found, add_version, opened, settle, stamp
 from dmp_fhir.store.bodies import event_place, open_body
 from dmp_fhir.store.database import Reader, Transaction
@@ -124,11 +125,11 @@ def current(
 def audit_event(reader: Reader, record_id: str, event_id: str, predicate: Predicate) -> Found | None:
     """An entry of the trace, if the predicate lets it be seen."""
     row = reader.row(
-        "SELECT a.recorded, a.body FROM audit_event a WHERE a.record_id = :record_id AND a.id = :id"
+        f"SELECT a.recorded, a.body, {NAMED_DOCUMENTS} FROM audit_event a WHERE a.record_id = :record_id AND a.id = :id"
         f" AND ({predicate.sql})",
         {"record_id": record_id, "id": event_id} | dict(predicate.params),
     )
     if row is None:
         return None
     body = open_body(reader.keys, record_id, event_place(record_id, event_id), row[1])
-    return Found("AuditEvent", event_id, 1, row[0], body)
+    return Found("AuditEvent", event_id, 1, row[0], without_query(body) if row[2] else body)

@@ -2,7 +2,8 @@
 PostgreSQL.
 
 A snapshot is one consistent view, read only. A transaction commits when its block ends and rolls back when anything is
-raised out of it. Each thread of each process has its own connection, opened when first used.
+raised out of it. Each session has a connection to itself, of those that are free or a new one: a process has as many as
+it had sessions at once.
 
 Portable SQL: a flag is written `archived` or `NOT archived` (never `= 1`) and tested by truthiness when it comes out
 (SQLite answers 0 and 1); a parameter that may be NULL and stands alone is cast (`CAST(:since AS BIGINT) IS NULL`).
@@ -15,6 +16,7 @@ import random
 import threading
 import time
 import weakref
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from types import TracebackType
@@ -126,7 +128,7 @@ class Transaction(Reader):
 
 
 class _Holder:
-    """The connection of one thread; closed with the thread."""
+    """A connection, used by one session after the other."""
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
@@ -170,7 +172,9 @@ class Database:
         self._writer = threading.Lock() if self.dialect == "sqlite" else None
         # Signs the heads of the trace (audit/heads.py); None where no key is at hand.
         self.sealing: Any = None
+        # Whether this thread is in a session; the connections that no session uses, the latest used first.
         self._local = threading.local()
+        self._free: deque[_Holder] = deque()
         self._holders: weakref.WeakSet[_Holder] = weakref.WeakSet()
 
     @classmethod
@@ -178,7 +182,7 @@ class Database:
         """Open and try the database; StoreUnavailable when it does not answer, ValueError for an address of no known
         kind."""
         database = cls(url)
-        database._holder()
+        database._free.append(database._holder())
         return database
 
     def snapshot(self) -> AbstractContextManager[Reader]:
@@ -210,45 +214,62 @@ class Database:
                 time.sleep(0.01 * conflicts * (0.5 + random.random()))  # noqa: S311 - spreads retries, keeps no secret
 
     def close(self) -> None:
-        """Close the connections of all threads of this process; a later use opens new ones."""
+        """Close all connections of this process; a later use opens new ones."""
         if self.keys is not None:
             self.keys.close()
         for holder in list(self._holders):
             holder.close()
         self._holders.clear()
+        self._free.clear()
         self._local = threading.local()
 
     def _begin(self, write: bool) -> _Holder:
-        holder = self._holder()
-        if holder.busy:
+        if getattr(self._local, "busy", False):
             raise RuntimeError("a session of this thread is still open: hand it down, do not open a second one")
         writer = self._writer if write else None
         if writer is not None and not self.turns.acquire(writer, BUSY_SECONDS):
             raise StoreUnavailable("another writer does not end")
         try:
-            try:
-                holder.connection.begin(write)
-            except StoreUnavailable:
-                if holder.connection.usable:
-                    raise
-                # The server went away since the last session; nothing was asked yet, so one new connection is tried.
-                holder = self._holder()
-                holder.connection.begin(write)
+            holder = self._begun(write)
         except BaseException:
             if writer is not None:
                 writer.release()
             raise
+        self._local.busy = holder.busy = True
         holder.writing = writer
         return holder
 
-    def _holder(self) -> _Holder:
-        holder: _Holder | None = getattr(self._local, "holder", None)
-        if holder is None or holder.inherited or not holder.connection.usable:
-            self._refuse_after_fork_in_session()
-            holder = _Holder(self._connect())
-            self._holders.add(holder)
-            self._local.holder = holder
-            _open.add(self)
+    def _end(self, holder: _Holder) -> None:
+        self._local.busy = holder.busy = False
+        holder.written()
+        self._free.append(holder)
+
+    def _begun(self, write: bool) -> _Holder:
+        holder = self._holder()
+        try:
+            holder.connection.begin(write)
+        except StoreUnavailable:
+            if holder.connection.usable:
+                self._free.append(holder)
+                raise
+            # The server went away since the last session; nothing was asked yet, so a new connection is tried.
+            holder = self._holder(new=True)
+            holder.connection.begin(write)
+        return holder
+
+    def _holder(self, *, new: bool = False) -> _Holder:
+        """A connection for one session."""
+        while self._free and not new:
+            try:
+                holder = self._free.pop()
+            except IndexError:
+                break  # another thread was faster
+            if not holder.inherited and holder.connection.usable:
+                return holder
+        self._refuse_after_fork_in_session()
+        holder = _Holder(self._connect())
+        self._holders.add(holder)
+        _open.add(self)
         return holder
 
     def _connect(self) -> Connection:
@@ -268,19 +289,18 @@ class Database:
 
     @property
     def has_connections(self) -> bool:
-        """Whether a thread of this process is connected."""
+        """Whether this process is connected."""
         return any(not holder.inherited and holder.connection.usable for holder in list(self._holders))
 
 
 class _Session:
-    """The connection of this thread from BEGIN to COMMIT, or to ROLLBACK when anything is raised."""
+    """A connection from BEGIN to COMMIT, or to ROLLBACK when anything is raised."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def _begin(self, write: bool) -> Connection:
         self._holder = self._database._begin(write)
-        self._holder.busy = True
         self._connection = self._holder.connection
         return self._connection
 
@@ -289,7 +309,7 @@ class _Session:
     ) -> None:
         try:
             if kind is None:
-                self._end()
+                self._commit()
         except BaseException:
             self._connection.rollback()
             raise
@@ -297,10 +317,9 @@ class _Session:
             if kind is not None:
                 self._connection.rollback()
         finally:
-            self._holder.busy = False
-            self._holder.written()
+            self._database._end(self._holder)
 
-    def _end(self) -> None:
+    def _commit(self) -> None:
         if self._connection.refused:
             raise RuntimeError("the database refused a statement: its exception has to leave the session")
         self._connection.commit()
@@ -317,10 +336,10 @@ class _Writing(_Session, AbstractContextManager[Transaction]):
         self._tx = Transaction(self._begin(write=True), database.dialect, database.keys, database.sealing)
         return self._tx
 
-    def _end(self) -> None:
+    def _commit(self) -> None:
         self._tx.finish()
         with self._database.turns.waiting():
-            super()._end()
+            super()._commit()
             self._holder.written()
 
     def __exit__(

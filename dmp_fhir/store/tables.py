@@ -479,6 +479,8 @@ audit_event = _owned_by_record(
     Column("purpose", String(20), nullable=False),
     Column("entity_type", String(32), nullable=False),
     Column("entity_id", String(64), nullable=False),
+    # What else searches find it by (audit/words.py); NULL in entries of the first form (audit/entries.py).
+    Column("words", Text, nullable=True),
     _flag("secret"),
     Column("body", LargeBinary, nullable=False),
     # The place of the entry in the log and in its record, and what proves it (audit/entries.py). `digest` is the

@@ -4,6 +4,9 @@ Python runs one thread at a time, and threads that compete for it beside a datab
 one thread works, in the order of arrival, and hands its turn on while it waits for the disk or for its client. It
 never does so with a lock of the database in its hands, or the next in turn could wait for that lock for ever:
 only before a transaction begins and while it commits.
+
+Those who work or wait for the disk are bounded in number, which bounds the connections to the database; those who wait
+for their client are not among them, so that slow clients take nobody's place.
 """
 
 from __future__ import annotations
@@ -18,17 +21,38 @@ class Turns:
     """Threads that never took a turn (the command line, a test) pass through everything here untouched."""
 
     def __init__(self) -> None:
+        self._places: threading.Semaphore | None = None
         self._guard = threading.Lock()
         self._queue: deque[tuple[int, threading.Lock]] = deque()
         self._working: int | None = None
 
     def turn(self) -> AbstractContextManager[None]:
-        """Wait for a turn and work."""
+        """Wait for a place and a turn, and work."""
         return _Turn(self)
 
     def waiting(self) -> AbstractContextManager[None]:
         """Let others work during the block; afterwards it is this thread's turn again."""
         return _Waiting(self)
+
+    @contextmanager
+    def away(self) -> Iterator[None]:
+        """As `waiting`, and the place is free for others meanwhile: for waits of which nobody knows the end."""
+        if self._working != threading.get_ident():
+            yield
+            return
+        self._give()
+        if self._places:
+            self._places.release()
+        try:
+            yield
+        finally:
+            if self._places:
+                self._places.acquire()
+            self._take()
+
+    def bound(self, places: int) -> None:
+        """Let at most so many be at work at once; said before anybody is."""
+        self._places = threading.Semaphore(places)
 
     def acquire(self, lock: threading.Lock, timeout_s: float = -1) -> bool:
         """Acquire a lock, letting others work until it is free; whether it was within the time."""
@@ -78,10 +102,14 @@ class _Turn(AbstractContextManager[None]):
         self._turns = turns
 
     def __enter__(self) -> None:
+        if self._turns._places:
+            self._turns._places.acquire()
         self._turns._take()
 
     def __exit__(self, *fault: object) -> None:
         self._turns._give()
+        if self._turns._places:
+            self._turns._places.release()
 
 
 class _Waiting(AbstractContextManager[None]):

@@ -40,6 +40,7 @@ COLUMNS: dict[str, Any] = {
     "purpose": "bris_de_glace",
     "entity_type": "Binary",
     "entity_id": "d-other",
+    "words": '["e2","=DocumentReference/d-other"]',
     "secret": True,
     "body": pack(b'{"resourceType":"AuditEvent"}'),
     "position": 5_000,

@@ -17,7 +17,7 @@ from dmp_fhir.audit.placing import ENTRIES_PER_HEAD
 from dmp_fhir.store import schema
 from dmp_fhir.store.bodies import pack
 from dmp_fhir.store.database import ConstraintViolation, Database
-from tests.audit.logs import Log
+from tests.audit.logs import Log, disarm
 from tests.audit.test_events import CONTEXT, NOW, READ
 from tests.store import rows
 from tests.support.tally import count
@@ -47,7 +47,19 @@ def test_a_log_of_before_gets_its_places_in_order_of_time(database_url: str, tmp
     migrated.grow(100)
     report = migrated.verify()
     assert (report.findings, report.entries, report.records) == ([], 800, 7)
+    # The first 700 are of the first form, without words.
+    disarm(migrated.database)
+    for position, words in ((10, "[]"), (750, None)):
+        change = "UPDATE audit_event SET words = :words WHERE position = :position"
+        migrated.as_insider(lambda tx, to=(words, position): tx.execute(change, {"words": to[0], "position": to[1]}))
+        first = migrated.verify().findings[0]
+        assert (first.kind, first.position, first.column) == ("altered", position, "words")
+        before = None if position == 10 else migrated.rows("SELECT words FROM audit_event WHERE position = 751")[0][0]
+        migrated.as_insider(lambda tx, to=(before, position): tx.execute(change, {"words": to[0], "position": to[1]}))
     migrated.database.close()
+    # What was hashed of the others cannot lose its column.
+    with pytest.raises(RuntimeError, match="backup"):
+        schema.downgrade(database_url, "0010")
 
 
 def test_writers_at_once_leave_no_gap(database_url: str, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import subprocess
 import sys
@@ -17,7 +18,18 @@ from dmp_fhir.audit.answers import inclusion_answer
 from dmp_fhir.audit.entries import place_digest
 from dmp_fhir.audit.heads import head_text
 from dmp_fhir.audit.proofs import inclusion, stored_nodes
-from dmp_fhir.audit.tree import consistency_path, extends, includes, inclusion_path, leaf_hash, root_of
+from dmp_fhir.audit.tree import (
+    consistency_path,
+    consistency_steps,
+    extends,
+    includes,
+    inclusion_path,
+    leaf_hash,
+    node_hash,
+    nodes_of,
+    root_of,
+    sides,
+)
 from tests.audit.logs import Log
 from tests.readme.tour import ROOT
 from tests.support.server import MakeToken, TickingClock
@@ -36,6 +48,37 @@ def check(folder: Path, *files: bytes) -> tuple[int, str]:
         paths[-1].write_bytes(content)
     done = subprocess.run([sys.executable, SCRIPT, *paths], capture_output=True, text=True, check=False)
     return done.returncode, (done.stdout + done.stderr).strip().rpartition("\n")[2]
+
+
+def sent(tree: Any) -> bytes:
+    return json.dumps(tree).encode()
+
+
+def refused(folder: Path, keys: bytes, tree: Any) -> int:
+    """Each step of a proof is taken out, doubled, changed, put on the other side, or moved: all refused. How many."""
+    given, tried = tree["parameter"], 0
+    steps = [n for n, each in enumerate(given) if each["name"] == "path"]
+    assert steps
+    for at in {steps[0], steps[-1]}:
+        side, each = given[at]["part"]
+        turned = {**side, "valueCode": {"left": "right", "right": "left"}[side["valueCode"]]}
+        other = {**each, "valueBase64Binary": b64encode(bytes(32)).decode()}
+        for there in (
+            [],
+            [given[at], given[at]],
+            [given[at] | {"part": [turned, each]}],
+            [given[at] | {"part": [side, other]}],
+        ):
+            forged = {**tree, "parameter": [*given[:at], *there, *given[at + 1 :]]}
+            code, said = check(folder, keys, sent(forged))
+            assert (code, said) == (1, "NOT PROVEN"), (at, there)
+            tried += 1
+    moved = [given[0], *[given[n] for n in reversed(steps)], *[e for e in given[1:] if e["name"] != "path"]]
+    if len(steps) > 1:
+        assert check(folder, keys, sent({**tree, "parameter": moved})) == (1, "NOT PROVEN")
+        tried += 1
+    count("G", "altered proofs refused", tried)
+    return tried
 
 
 class Caller:
@@ -65,17 +108,14 @@ def test_the_patient_proves_an_entry(client: FlaskClient, token: MakeToken, tmp_
     assert check(tmp_path, keys, proof.data, served) == (0, "proven")
     assert check(tmp_path, keys, proof.data, served + b" ") == (1, "NOT PROVEN")
     tree = proof.json
-    for change in (
-        {"name": "entry", "valueString": tree["parameter"][0]["valueString"].replace(event, event[::-1])},
-        {"name": "path", "valueBase64Binary": b64encode(bytes(32)).decode()},
-    ):
-        at = next(n for n, each in enumerate(tree["parameter"]) if each["name"] == change["name"])
-        forged = {**tree, "parameter": [*tree["parameter"][:at], change, *tree["parameter"][at + 1 :]]}
-        assert check(tmp_path, keys, json.dumps(forged).encode())[0] == 1
-    forged = json.loads(proof.data)
-    head = next(each for each in forged["parameter"] if each["name"] == "head")
+    assert refused(tmp_path, keys, tree) > 8
+    entry = tree["parameter"][0]
+    other = entry | {"valueString": entry["valueString"].replace(event, event[::-1])}
+    assert check(tmp_path, keys, sent({"parameter": [other, *tree["parameter"][1:]]})) == (1, "NOT PROVEN")
+    # A head of another size, or signed by nobody.
+    head = next(each for each in tree["parameter"] if each["name"] == "head")
     head["part"][0]["valueString"] = head["part"][0]["valueString"].replace("\n", "\n1", 1)
-    code, said = check(tmp_path, keys, json.dumps(forged).encode())
+    code, said = check(tmp_path, keys, sent(tree))
     assert (code, "InvalidSignature" in said) == (1, True)
 
 
@@ -95,8 +135,11 @@ def test_the_log_only_grew(client: FlaskClient, token: MakeToken, tmp_path: Path
         same = patient.get(f"AuditEvent/$consistency-proof?first={first}&second={first}")
         assert check(tmp_path, keys, same.data) == (0, "proven")
     proof = json.loads(patient.get(f"AuditEvent/$consistency-proof?first={sizes[0]}&second={sizes[2]}").data)
-    proof["parameter"][-1]["valueBase64Binary"] = b64encode(bytes(32)).decode()
-    assert check(tmp_path, keys, json.dumps(proof).encode()) == (1, "NOT PROVEN")
+    assert refused(tmp_path, keys, proof) > 8
+    # Neither head alone, nor the two the other way round.
+    *way, first, second = proof["parameter"]
+    for heads in ([first], [second], [second, first], []):
+        assert check(tmp_path, keys, sent({"parameter": [*way, *heads]})) == (1, "NOT PROVEN")
 
 
 @pytest.mark.parametrize(
@@ -141,6 +184,39 @@ def test_the_number_in_the_record_is_for_the_holder_once_nothing_is_kept_from_th
     assert line[7] == place_digest(nonce, int(given["sequence"]["valueDecimal"]))
     doctor = Caller(client, token, "dr-moreau")
     assert "sequence" not in named(doctor.get(f"AuditEvent/{event}/$inclusion-proof"))
+
+
+def test_the_script_is_short() -> None:
+    """Issue 5: a script of twenty lines of code; blank lines, comments and the docstring are none."""
+    source = SCRIPT.read_text(encoding="utf-8")
+    (docstring, *_) = ast.parse(source).body
+    assert docstring.end_lineno == 1
+    code = [line for line in source.splitlines()[1:] if line.strip() and not line.strip().startswith("#")]
+    assert 10 < len(code) <= 20
+    assert max(map(len, code)) <= 120
+    assert not any(";" in line for line in code)
+
+
+def test_proofs_of_all_shapes_go_up_by_their_sides() -> None:
+    """The sides of the answers, over every pair of sizes up to 40, lead where RFC 9162 says."""
+    leaves = [leaf_hash(str(n).encode()) for n in range(40)]
+    roots = [root_of(leaves[:size]) for size in range(41)]
+    nodes = nodes_of(leaves)
+    for second in range(1, 41):
+        for index in range(second):
+            path = inclusion_path(index, second, nodes_of(leaves[:second]))
+            new = leaves[index]
+            for side, each in zip(sides(index, second), path, strict=True):
+                new = node_hash(each, new) if side == "left" else node_hash(new, each)
+            assert new == roots[second]
+        for first in range(1, second + 1):
+            path = consistency_path(first, second, nodes)
+            start, steps = consistency_steps(first, second, path, roots[first])
+            old = new = start
+            for side, each in steps:
+                old = node_hash(each, old) if side == "left" else old
+                new = node_hash(each, new) if side == "left" else node_hash(new, each)
+            assert (old, new) == (roots[first], roots[second])
 
 
 def test_the_page_shows_the_script_that_is_shipped() -> None:

@@ -42,6 +42,16 @@ def test_a_place_without_a_command_is_told() -> None:
         wrong.get_command(click.Context(wrong), "wrong")
 
 
+def test_a_command_whose_extra_is_not_installed_says_how(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "lacking_something.py").write_text("import something_lacking")
+    monkeypatch.syspath_prepend(tmp_path)
+    group = LazyGroup(places={"conformance": "lacking_something:conformance"})
+    assert "pip install" in CliRunner().invoke(group, ["--help"]).output
+    done = CliRunner().invoke(group, ["conformance", "run", "--base-url", "http://127.0.0.1:9/fhir"])
+    assert done.exit_code == 1
+    assert "Needs something_lacking: pip install 'dmp-fhir[conformance]'" in done.output
+
+
 @pytest.mark.parametrize(
     ("arguments", "foreign"),
     [

@@ -18,6 +18,7 @@ from tests.conftest import DIALECTS
 from tests.support import tally
 from tests.support.keys import reopened
 from tests.support.server import copy_of_world, start_server
+from tests.writing.campaigns import Figures
 
 
 def test_not_ready_while_it_still_answers(tmp_path: Path, key_folder: Path, request: pytest.FixtureRequest) -> None:
@@ -53,6 +54,7 @@ def test_tf_226_stops_under_load(
     shutil.copytree(key_folder, folder / "keys")
     copy = copy_of_world(request, dialect, folder)
     url = next(copy)
+    acknowledged = 0
     for number in range(stops):
         server = start_server(folder, url, workers=2)
         with writing(server, prefix=f"stop {number}") as writers:
@@ -66,9 +68,13 @@ def test_tf_226_stops_under_load(
         promised = {address: content for _, address, content in writers.acknowledged}
         payloads = PayloadStore(folder / "documents")
         assert len(found_in(url, folder, payloads, promised)) == len(promised)
+        acknowledged += len(promised)
         tally.count("J", "clean stops under load")
         tally.count("J", "acknowledged and lost", 0)
     database = reopened(url, folder)
     assert check(database, payloads) == []
     database.close()
+    if stops > 1:
+        counted = f"{stops} stops (TERM), {acknowledged} documents acknowledged"
+        Figures().add(f"server stopped under load (TF-226), {dialect}", counted, seed="none: 16 clients at once")
     next(copy, None)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dmp_fhir.profiles.primitives import EXPECTED, TEXTS, VALUES, date_interval, is_date, is_primitive_value
+from dmp_fhir.profiles.primitives import AT_ONCE, EXPECTED, TEXTS, VALUES, date_interval, is_date, is_primitive_value
 from tests.hostile.payloads import PRIMITIVES
 from tests.support import resources
 
@@ -24,6 +24,14 @@ def test_values_outside_of_their_type(kind, value):
 def test_values_of_their_type(data):
     kind = data.draw(st.sampled_from(sorted(resources.PRIMITIVES)))
     assert is_primitive_value(kind, data.draw(resources.PRIMITIVES[kind]))
+
+
+@given(st.data())
+def test_what_passes_at_once_passes_the_whole_test(data):
+    kind = data.draw(st.sampled_from(sorted(AT_ONCE)))
+    pattern = AT_ONCE[kind].__self__
+    text = data.draw(st.from_regex(pattern, fullmatch=True) | st.from_regex(pattern, fullmatch=True).map(str.upper))
+    assert is_primitive_value(kind, text) or not AT_ONCE[kind](text)
 
 
 def test_each_type_has_a_test_and_a_name():

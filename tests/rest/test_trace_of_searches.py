@@ -8,6 +8,8 @@ from tests.rest.bodies import CLAIRE, NORMAL, lot, mask, oid
 from tests.rest.caller import Caller
 from tests.rest.test_documents import PATIENT
 
+SUBSETTED = {"system": "http://terminology.hl7.org/CodeSystem/v3-ObservationValue", "code": "SUBSETTED"}
+
 
 def searches(registry: Caller, by: str) -> list[str]:
     """The queries of Dr Moreau's searches that a reader finds in the history, decoded."""
@@ -37,8 +39,30 @@ def test_a_search_that_names_a_hidden_document_does_not_tell_of_it(registry: Cal
         f"AuditEvent?patient.identifier={CLAIRE}&entity={address}",
     ):
         assert registry.get(path).status == 200
+        assert registry.get(path, by=PATIENT).status == 200
     events = registry.get("AuditEvent?_count=100", by=PATIENT).content
     told = " ".join(searches(registry, PATIENT))
     for secret in (address.partition("/")[2], oid("annonce")):
         assert secret.encode() not in events
         assert secret not in told
+
+
+def test_the_history_and_iti_81_list_the_same_acts(registry: Caller) -> None:
+    """Whoever may read the trace finds an act in both views, a search that named a document included."""
+    address = registry.provide(lot("nommé")).addresses[1]
+    for path in (address, f"{address}/_history", f"DocumentReference?patient.identifier={CLAIRE}&_id={address[18:]}"):
+        assert registry.get(path).status == 200
+    since = "2026-11-22T08:00:00Z"  # what the demonstration world did was before
+    lines = registry.get(f"Patient/$access-history?start={since}&_count=200", by=PATIENT).tree["parameter"]
+    told = [{part["name"]: part for part in each["part"]} for each in lines if each["name"] == "entry"]
+    history = {each["eventId"][next(name for name in each["eventId"] if name != "name")] for each in told}
+    found = registry.get(f"AuditEvent?date=ge{since}&subtype:not=AuthZ-Consent&_count=200", by=PATIENT).matches
+    # The request for the history came in between.
+    later = {each["id"] for each in found} - history
+    assert history - {each["id"] for each in found} == set()
+    assert [each["subtype"][0]["code"] for each in found if each["id"] in later] == ["operation"]
+    cut = [each for each in found if each["meta"].get("tag") == [SUBSETTED]]
+    assert [each["subtype"][0]["code"] for each in cut] == ["search-type"]
+    assert address[18:] not in str(cut)
+    alone = registry.get(f"AuditEvent/{cut[0]['id']}", by=PATIENT)
+    assert (alone.status, alone.tree) == (200, cut[0])

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +24,7 @@ from tests.access.consents import consent, professional
 from tests.rest.bodies import CLAIRE, JULIEN
 from tests.support import tally
 from tests.support.server import MakeToken
+from tests.traces import parameters
 
 ROOT = Path(__file__).parents[2]
 Q = CLAIRE.replace("|", "%7C")
@@ -104,6 +106,7 @@ def test_each_act_leaves_exactly_its_entries(world: World, tmp_path: Path) -> No
         ask("GET", f"DocumentReference/{plain}", moreau).json["content"][0]["attachment"]["url"].partition("/fhir/")[2]
     )
     kind = binary.partition("/")[0]
+    practitioner = ask("GET", "Practitioner?name=moreau", moreau).json["entry"][0]["resource"]["id"]
     world.traced()
     world.events.clear()
     world.tokens.clear()
@@ -259,18 +262,29 @@ def test_each_act_leaves_exactly_its_entries(world: World, tmp_path: Path) -> No
             [rest("search-type", "E", "Patient", "4")],
         ),
     ]
+    steps[5:5] = [
+        (
+            "directory, one",
+            lambda: ask("GET", f"Practitioner/{practitioner}", moreau),
+            [rest("read", "R", "Practitioner")],
+        )
+    ]
+    left: dict[str, list[dict[str, Any]]] = {}
     expected: Counter[str] = Counter()
     missing: Counter[str] = Counter()
     excess: Counter[str] = Counter()
     for name, act, wanted in steps:
         act()
+        before = len(world.events)
         found, due = Counter(world.traced()), Counter(wanted)
+        left[name] = world.events[before:]
         expected[name] += sum(due.values())
         missing.update({f"{name}: {each}": n for each, n in (due - found).items()})
         excess.update({f"{name}: {each}": n for each, n in (found - due).items()})
     julien = ask("GET", f"Patient?identifier={JULIEN.replace('|', '%7C')}", "patient-julien-martin")
     other = julien.json["entry"][0]["resource"]["id"]
     world.traced()
+    before = len(world.events)
     done = jobs.run(
         world.services.database,
         world.services.payloads,
@@ -279,6 +293,7 @@ def test_each_act_leaves_exactly_its_entries(world: World, tmp_path: Path) -> No
         world.services.policy,
     )
     assert done.sent == sum(each[1] == "update" and each[4] == "Communication" for each in world.traced())
+    left["jobs"] = world.events[before:]
     for command in COMMANDS:
         trace_command(
             world.services.database,
@@ -289,14 +304,64 @@ def test_each_act_leaves_exactly_its_entries(world: World, tmp_path: Path) -> No
         )
     for what in ("start", "stop"):
         trace_application(world.services.database, what, world.services.clock(), observer=world.services.observer)
+    before = len(world.events)
     assert len(world.traced()) == len(COMMANDS) + 3  # one entry for each record touched (TF-164)
+    left["commands"], left["start and stop"] = world.events[before:-2], world.events[-2:]
+    _are_documented(left)
     tally.count("G", "events expected", sum(expected.values()))
     tally.count("G", "found", sum(expected.values()) - sum(missing.values()) + sum(excess.values()))
     tally.count("G", "missing", sum(missing.values()))
     tally.count("G", "in excess", sum(excess.values()))
     assert (missing, excess) == (Counter(), Counter())
     _are_valid(world.events)
+    _are_found(world, record)
     _tell_no_secret(world)
+
+
+ROWS = {
+    "search": ("TD0.2", "ITI-67", "ITI-66", "search by POST", "directory", "ITI-81"),
+    "read, vread, history": ("read", "vread", "history", "directory, one"),
+    "retrieval": ("ITI-68",),
+    "the same in an emergency": ("masked, by the treating physician", "emergency"),
+    "ITI-65, ITI-105": ("ITI-65", "the same again", "TD2.1", "ITI-105"),
+    "TD3.3a, b, d": ("TD3.3a", "TD3.3d", "a block", "unblocked"),
+    "deletion": ("TD3.3c",),
+    "batch": ("batch",),
+    "`$validate`": ("$validate", "$explain-access", "$access-history"),
+    "refusal": (
+        *("masked, by another", "not offered", "POST AuditEvent", "bad search", "stranger to the record"),
+        *("no token", "bad token"),
+    ),
+    "scheduled job": ("jobs",),
+    "command of the operator": ("commands",),
+    "start and stop": ("start and stop",),
+}
+"""The rows of docs/trace.md, by how they begin, and the acts above that each is about."""
+
+
+def _are_documented(left: dict[str, list[dict[str, Any]]]) -> None:
+    """docs/trace.md names the patterns that the events of each act have, and every act is in one of its rows."""
+    assert sorted(name for names in ROWS.values() for name in names) == sorted(left)
+    page = (ROOT / "docs" / "trace.md").read_text(encoding="utf-8")
+    rows = [line.strip("|").split("|") for line in page.splitlines() if line.startswith("|")][2:]
+    assert len(rows) == len(ROWS)
+    for (act, _, patterns), (begins, names) in zip(rows, ROWS.items(), strict=True):
+        assert act.strip().startswith(begins)
+        told = set(
+            re.findall(r"(?:Patient)?(?:Create|Read|Update|Delete|Query)\b|AuthZconsent|dmp-audit-[a-z]+", patterns)
+        )
+        has = {pattern for name in names for event in left[name] for pattern in _patterns(event)}
+        if begins == "the same in an emergency":  # one more, beside that of the act
+            has -= {"PatientRead", "PatientQuery"}
+        if begins == "scheduled job":  # deletes when a record is erased, which none is here
+            has.add("PatientDelete")
+        assert told == (set() if begins == "batch" else has), act
+
+
+def _patterns(event: dict[str, Any]) -> set[str]:
+    names = {each.rpartition("/")[2].removeprefix("IHE.BasicAudit.") for each in event["meta"]["profile"]}
+    ours = names - {"OAUTHaccessTokenUse.Minimal", "dmp-audit-event"}
+    return ours - {"dmp-audit-decision"} if "AuthZconsent" in ours else ours
 
 
 def _are_valid(events: list[dict[str, Any]]) -> None:
@@ -319,6 +384,35 @@ def _are_valid(events: list[dict[str, Any]]) -> None:
         assert patterns[f"{basic}.{name}"], name
     for name in ("refusal", "operation", "decision", "administration", "application"):
         assert patterns[f"dmp-audit-{name}"], name
+
+
+def _are_found(world: World, record: str) -> None:
+    """ITI-81: every parameter declared, with every value that occurs, finds exactly the events that have it."""
+    declared = world.client.get("/fhir/metadata").json["rest"][0]["resource"]
+    names = next([each["name"] for each in it["searchParam"]] for it in declared if it["type"] == "AuditEvent")
+    assert {name.partition(":")[0].partition(".")[0] for name in parameters.VALUES} | parameters.OTHERS == set(names)
+    now = max(each["recorded"] for each in world.events)
+
+    def found(criterion: str) -> set[str]:
+        answer = world.ask("GET", f"AuditEvent?{criterion}&_lastUpdated=le{now}&_count=200", "patient-claire-martin")
+        assert answer.status_code == 200, (criterion, answer.text)
+        assert "next" not in {each["relation"] for each in answer.json["link"]}
+        return {each["resource"]["id"] for each in answer.json.get("entry", ())}
+
+    events = {each["id"]: each for each in world.events}
+    since = f"_lastUpdated=ge{min(each['recorded'] for each in world.events)}"
+    visible = [events[event_id] for event_id in sorted(found(since))]
+    assert len(visible) > 30
+    for criterion, wanted in parameters.searches(visible):
+        assert found(f"{criterion}&{since}") == wanted, criterion
+        tally.count("F", "ITI-81 searches compared with the events")
+    everything = {each["id"] for each in visible}
+    # A retrieval names the content and the document, which its uniqueId names too.
+    document = f"DocumentReference/{world.one('1.1')}"
+    retrieved = {each["id"] for each in visible if document in parameters.references(each)}
+    assert any(f"{kind}/" in str(events[event_id]["entity"]) for event_id in retrieved for kind in ("Binary", "Bundle"))
+    assert found(f"entity.identifier=urn:oid:2.16.840.1.113883.19.250.1.1.1&{since}") == retrieved
+    assert found(f"entity=Patient/{record}&{since}") == found(f"entity:identifier={Q}&{since}") == everything
 
 
 def _tell_no_secret(world: World) -> None:

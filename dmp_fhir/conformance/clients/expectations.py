@@ -20,6 +20,7 @@ import yaml
 
 from dmp_fhir.conformance.client import shown
 from dmp_fhir.conformance.clients.recording import FORM, Asked, Exchange, header_of
+from dmp_fhir.conformance.files import read_yaml
 from dmp_fhir.conformance.paths import BadPath, evaluate, text_of
 from dmp_fhir.conformance.paths import check as check_path
 from dmp_fhir.conformance.scenarios import OBLIGATIONS, Source, Text
@@ -278,7 +279,7 @@ def profiles() -> Mapping[str, Profile]:
 def read_profiles(text: str) -> Mapping[str, Profile]:
     """Profiles from YAML; BadProfile for what this module does not know."""
     try:
-        tree = yaml.safe_load(text)
+        tree = read_yaml(text)
         common = tuple(_check(each, "common", None) for each in tree["common"])
         known = {name: _expectation(name, each, common) for name, each in tree["exchanges"].items()}
         return {

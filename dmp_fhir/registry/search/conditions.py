@@ -7,87 +7,28 @@ parameters.py. Every lookup in a search table starts with the record, so its cos
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Protocol
 
-from dmp_fhir.canonicals import INS_SYSTEMS
-from dmp_fhir.identity.identifiers import professional_id, structure_id
+from dmp_fhir.registry.search import trace_conditions
 from dmp_fhir.registry.search.query import Criterion, DateValue, ReferenceValue, TextValue, TokenValue
 from dmp_fhir.registry.search.sources import (
+    Agents,
     Column,
+    Entities,
     FewTexts,
     Flag,
     Items,
     Moment,
-    NationalIds,
-    Pointer,
     References,
     Span,
     Texts,
     Tokens,
+    Words,
+    WordStart,
 )
+from dmp_fhir.registry.search.terms import ALWAYS, NEVER, Predicate, Terms, any_of, column, is_parameter
 from dmp_fhir.registry.search.values import fold
 
-NEVER, ALWAYS = "1 = 0", "1 = 1"
 _ENDLESS = 1 << 62
-
-
-class Predicate(Protocol):
-    """What the caller may see, as SQL over the alias of the table (policy/predicate.py)."""
-
-    @property
-    def sql(self) -> str: ...
-
-    @property
-    def params(self) -> Mapping[str, Any]: ...
-
-
-@dataclass(slots=True)
-class Terms:
-    """Where conditions are written: the resource searched and the values bound so far. `changed` is the SQL of the
-    instant of the latest change. `texts_of` reads the distinct values of a column that the caller may see; `hidden` is
-    the keyed hash by which a patient's matricule is kept."""
-
-    resource_type: str
-    alias: str
-    changed: str
-    predicates: Mapping[str, Predicate]
-    texts_of: Callable[[str], list[str]]
-    in_directory: bool
-    hidden: Callable[[str], str]
-    params: dict[str, Any] = field(default_factory=dict)
-
-    def bind(self, value: Any) -> str:
-        name = f"q{len(self.params)}"
-        self.params[name] = value
-        return f":{name}"
-
-    def bind_all(self, values: Iterable[Any]) -> str:
-        return ", ".join(self.bind(value) for value in values)
-
-    def is_code(self, alias: str, system: str | None, code: str) -> str:
-        """That a row of search_token has this code; a matricule may be kept as it is (people around the patient) or by
-        its hash (the patient)."""
-        if self.in_directory or (system is not None and system not in INS_SYSTEMS):
-            return f"{alias}.code = {self.bind(code)}"
-        return f"{alias}.code IN ({self.bind(code)}, {self.bind(self.hidden(code))})"
-
-    def indexed(self, table: str, parameter: str, match: str) -> str:
-        """The resources that have a row of `parameter` in a search table which `match` (over alias x) accepts."""
-        by_value = parameter == _is("identifier")
-        return self.having("x", f"{table} x", f"{parameter} AND ({match})", by_value=by_value)
-
-    def having(self, owner: str, tables: str, match: str, *, by_value: bool = False) -> str:
-        """The resources that own a row of the search table with the alias `owner`, found among `tables` by `match`.
-
-        In a record each candidate is looked at in turn: what it is found by lies together. `by_value` goes the other
-        way, by the index of identifiers; the directory always does."""
-        record = "''" if self.in_directory else ":record"
-        rows = f"{tables} WHERE {owner}.record_id = {record} AND {owner}.resource_type = '{self.resource_type}'"
-        if by_value or self.in_directory:
-            return f"{self.alias}.id IN (SELECT {owner}.resource_id FROM {rows} AND {match})"
-        return f"EXISTS (SELECT 1 FROM {rows} AND {owner}.resource_id = {self.alias}.id AND {match})"
 
 
 def condition(criterion: Criterion, terms: Terms) -> str:
@@ -102,13 +43,13 @@ def condition(criterion: Criterion, terms: Terms) -> str:
         case Tokens():
             found = _tokens(criterion, terms)
         case Column():
-            found = _column(parameter.source, criterion.values, terms)
+            found = column(parameter.source, criterion.values, terms)
         case Flag(sql):
-            found = _any(sql if value.code == "true" else f"NOT ({sql})" for value in criterion.values)  # type: ignore[union-attr]
+            found = any_of(sql if value.code == "true" else f"NOT ({sql})" for value in criterion.values)  # type: ignore[union-attr]
         case Texts():
-            found = terms.indexed("search_text", _is(parameter.code), _texts("x", criterion, terms))
+            found = terms.indexed("search_text", is_parameter(parameter.code), _texts("x", criterion, terms))
         case Span() | Moment():
-            found = _any(_date(parameter.source, parameter.code, value, terms) for value in criterion.values)  # type: ignore[arg-type]
+            found = any_of(_date(parameter.source, parameter.code, value, terms) for value in criterion.values)  # type: ignore[arg-type]
         case References():
             if criterion.modifier == "identifier" or any(not value.id for value in criterion.values):  # type: ignore[union-attr]
                 found = _chained(criterion, terms)
@@ -116,13 +57,8 @@ def condition(criterion: Criterion, terms: Terms) -> str:
                 found = _direct(criterion, terms)
         case Items():
             found = _items(criterion, terms)
-        case Pointer(type_sql, id_sql):
-            found = _any(
-                f"({type_sql} = {terms.bind(value.type)} AND {id_sql} = {terms.bind(value.id)})"  # type: ignore[union-attr]
-                for value in criterion.values
-            )
-        case NationalIds():
-            found = _national_ids(parameter.source, criterion.values, terms)
+        case Entities() | Agents() | Words() | WordStart():
+            found = trace_conditions.condition(criterion, terms)
         case FewTexts(sql):
             found = _few_texts(sql, criterion, terms)
         case _:
@@ -130,20 +66,12 @@ def condition(criterion: Criterion, terms: Terms) -> str:
     return f"NOT ({found})" if criterion.modifier == "not" else found
 
 
-def _any(conditions: Iterable[str]) -> str:
-    return f"({' OR '.join(conditions)})"
-
-
-def _is(parameter: str) -> str:
-    return f"x.parameter = '{parameter}'"
-
-
 def _present(criterion: Criterion, terms: Terms) -> str:
     source = criterion.parameter.source
     if isinstance(source, Span):
         return f"({source.low} IS NOT NULL OR {source.high} IS NOT NULL)"
     table = {Tokens: "search_token", Texts: "search_text", References: "search_reference"}[type(source)]
-    return terms.indexed(table, _is(criterion.parameter.code), _knowable("x", criterion, terms))
+    return terms.indexed(table, is_parameter(criterion.parameter.code), _knowable("x", criterion, terms))
 
 
 # --- codes ----------------------------------------------------------------------------------------
@@ -164,19 +92,7 @@ def _tokens(criterion: Criterion, terms: Terms) -> str:
     identifier = criterion.parameter.code == "identifier"
     tests = (_token("x", value, terms, identifier=identifier) for value in criterion.values)  # type: ignore[arg-type]
     match = " OR ".join(f"({test})" for test in tests)
-    return terms.indexed("search_token", _is(criterion.parameter.code), match)
-
-
-def _column(source: Column, values: Iterable[Any], terms: Terms) -> str:
-    synonyms = dict(source.synonyms)
-    codes, whole = [], False
-    for value in values:
-        if value.system is None or value.system == "" or value.system in source.systems:
-            codes.append(synonyms.get(value.code, value.code))
-            whole = whole or value.code is None
-    if whole:
-        return ALWAYS
-    return f"{source.sql} IN ({terms.bind_all(codes)})" if codes else NEVER
+    return terms.indexed("search_token", is_parameter(criterion.parameter.code), match)
 
 
 # --- texts ----------------------------------------------------------------------------------------
@@ -193,7 +109,7 @@ def _texts(alias: str, criterion: Criterion, terms: Terms) -> str:
         return f"{alias}.exact IN ({terms.bind_all(values)})"
     start = "%" if criterion.modifier == "contains" else ""
     patterns = [terms.bind(f"{start}{_pattern(text)}%") for text in values]
-    return _any(f"{alias}.folded LIKE {pattern} ESCAPE '!'" for pattern in patterns)
+    return any_of(f"{alias}.folded LIKE {pattern} ESCAPE '!'" for pattern in patterns)
 
 
 def _few_texts(sql: str, criterion: Criterion, terms: Terms) -> str:
@@ -290,7 +206,7 @@ def _reference(value: ReferenceValue, terms: Terms) -> str:
 def _direct(criterion: Criterion, terms: Terms) -> str:
     match = " OR ".join(f"({_reference(value, terms)})" for value in criterion.values)  # type: ignore[arg-type]
     return terms.indexed(
-        "search_reference", _is(criterion.parameter.code), f"({match}) AND {_knowable('x', criterion, terms)}"
+        "search_reference", is_parameter(criterion.parameter.code), f"({match}) AND {_knowable('x', criterion, terms)}"
     )
 
 
@@ -313,7 +229,7 @@ def _chained(criterion: Criterion, terms: Terms) -> str:
     code, target = criterion.parameter.code, criterion.target
     if chain == "identifier":
         here = _direct(criterion, terms)
-        table, match = "search_token", _any(_identifier("n", value, terms) for value in criterion.values)  # type: ignore[arg-type]
+        table, match = "search_token", any_of(_identifier("n", value, terms) for value in criterion.values)  # type: ignore[arg-type]
     else:
         kinds = (target,) if target else criterion.parameter.targets
         names = [f"'{code}:{kind}.{chain}'" for kind in kinds] + ([] if target else [f"'{code}.{chain}'"])
@@ -335,7 +251,7 @@ def _chained(criterion: Criterion, terms: Terms) -> str:
         f"f.parameter = '{code}' AND f.target_type = 'PractitionerRole'{of_type} AND {match}",
     )
     roles = "PractitionerRole" in criterion.parameter.targets and target in (None, "PractitionerRole")
-    return _any([here, named, by_role] if roles else [here, named])
+    return any_of([here, named, by_role] if roles else [here, named])
 
 
 def _identifier(alias: str, value: ReferenceValue, terms: Terms) -> str:
@@ -364,26 +280,3 @@ def _apart(predicate: Predicate, terms: Terms) -> str:
         return terms.bind(predicate.params[match[1]]) if match[1] in predicate.params else match[0]
 
     return re.sub(r"(?<!:):([A-Za-z_]\w*)", bound, predicate.sql)
-
-
-def _national_ids(source: NationalIds, values: Iterable[Any], terms: Terms) -> str:
-    conditions = []
-    for value in values:
-        if value.id:
-            wanted = (
-                "SELECT n.code FROM search_token n WHERE n.record_id = '' AND n.parameter = 'identifier'"
-                f" AND n.resource_id = {terms.bind(value.id)}"
-                + (f" AND n.resource_type = {terms.bind(value.type)}" if value.type else "")
-            )
-        elif number := _national_id(value):
-            wanted = terms.bind(number)
-        else:
-            continue
-        conditions += [f"{column} IN ({wanted})" for column in source.columns]
-    return _any(conditions) if conditions else NEVER
-
-
-def _national_id(value: ReferenceValue) -> str | None:
-    if value.system is None or value.system in INS_SYSTEMS:
-        return value.value
-    return professional_id(value.system, value.value) or structure_id(value.system, value.value)

@@ -5,17 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dmp_fhir.registry.search.sources import (
+    Agents,
     Column,
+    Entities,
     FewTexts,
     Flag,
     Items,
     Moment,
-    NationalIds,
-    Pointer,
     References,
     Selector,
     Source,
     Tokens,
+    Words,
+    WordStart,
 )
 
 HL7 = "http://hl7.org/fhir/SearchParameter"
@@ -47,13 +49,17 @@ class Parameter:
     def modifiers(self) -> tuple[str, ...]:
         """Those of its type that mean something here: what is always present is never `:missing`."""
         match self.source:
-            case Selector() | NationalIds():
+            case Selector() | Agents() | Entities():
                 return ("identifier",)
-            case Flag() | Column():
+            case Words() if self.type == "uri":
+                return ()
+            case Flag() | Column() | Words():
                 return ("not",)
             case FewTexts():
                 return ("exact", "contains")
-            case Items() | Pointer() | Moment():
+            case WordStart():
+                return ("exact",)
+            case Items() | Moment():
                 return ()
         return MODIFIERS[self.type]
 
@@ -62,7 +68,7 @@ class Parameter:
         match self.source:
             case Selector():
                 return ("Patient",)
-            case References(targets) | Items(targets) | NationalIds(_, targets):
+            case References(targets) | Items(targets) | Agents(_, targets):
                 return targets
         return ()
 

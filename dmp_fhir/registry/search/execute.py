@@ -17,7 +17,7 @@ from dmp_fhir.policy.second_look import SecondLook
 from dmp_fhir.registry.search.conditions import Predicate, Terms, condition
 from dmp_fhir.registry.search.parameters import SORTS, SortKey
 from dmp_fhir.registry.search.query import SearchQuery
-from dmp_fhir.registry.search.shown import shown
+from dmp_fhir.registry.search.shown import NAMED_DOCUMENTS, shown, without_query
 from dmp_fhir.registry.versions import Found, opened
 from dmp_fhir.store.bodies import event_place, open_body
 from dmp_fhir.store.database import Reader
@@ -256,7 +256,7 @@ class _Search:
 
 def _columns(resource_type: str, scope: Scope) -> str:
     if resource_type == "AuditEvent":
-        return "a.id, 1, a.recorded, a.body"
+        return f"a.id, 1, a.recorded, a.body, {NAMED_DOCUMENTS}"
     alias = _TABLES[resource_type].alias
     found = f"{alias}.id, {alias}.version, {alias}.last_updated, v.body"
     return f"{found}, {second_look.columns(alias)}" if _again(resource_type, scope) else found
@@ -287,6 +287,7 @@ def _from(resource_type: str) -> str:
 def _found(reader: Reader, record_id: str, resource_type: str, row: tuple[Any, ...]) -> Found:
     if resource_type == "AuditEvent":
         body = open_body(reader.keys, record_id, event_place(record_id, row[0]), row[3])
+        body = without_query(body) if row[4] else body
     else:
         body = opened(reader, record_id, resource_type, row[0], row[1], row[3])
     return Found(resource_type, row[0], row[1], row[2], body)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dmp_fhir.registry.search import documents, people, rights
+from dmp_fhir.registry.search import documents, people, rights, traces
 from dmp_fhir.registry.search.definitions import Parameter
 
 
@@ -33,7 +33,7 @@ _DECLARED: dict[str, tuple[Parameter, ...]] = {
     "DocumentReference": documents.DOCUMENT_REFERENCE,
     "List": documents.LIST,
     "Consent": rights.CONSENT,
-    "AuditEvent": rights.AUDIT_EVENT,
+    "AuditEvent": traces.AUDIT_EVENT,
 }
 _BY_CODE = {name: {each.code: each for each in parameters} for name, parameters in _DECLARED.items()}
 

@@ -34,6 +34,7 @@ from dmp_fhir.registry.search.readers import (
     read_reference,
     read_text,
     read_token,
+    read_uri,
     split,
 )
 from dmp_fhir.registry.search.sources import Selector
@@ -142,6 +143,8 @@ def _read_values(draft: _Draft, known: Parameter, modifier: str | None, target: 
         match known.type:
             case "token":
                 values.append(read_token(known, part))
+            case "uri":
+                values.append(read_uri(part))
             case "string":
                 values.append(read_text(known, part))
             case "date":

@@ -61,6 +61,11 @@ def read_token(parameter: Parameter, text: str) -> TokenValue:
     return TokenValue(system, bounded(code) if code else None)
 
 
+def read_uri(text: str) -> TokenValue:
+    """Compared as it is. https://hl7.org/fhir/R4/search.html#uri"""
+    return TokenValue(None, bounded(unescape(text)))
+
+
 def read_text(parameter: Parameter, text: str) -> TextValue:
     text = unescape(text)
     if len(text) >= LONGEST_TEXT:

@@ -17,6 +17,9 @@ from dmp_fhir.store.database import Reader
 from dmp_fhir.wire.json import dump_json, parse_json
 
 Tree = dict[str, Any]
+NAMED_DOCUMENTS = "a.entity_type = 'DocumentReference' AND a.entity_id = ''"
+"""Of an entry of the trace (alias a): a search that named documents, which its readers may not know of."""
+_SUBSETTED = {"system": "http://terminology.hl7.org/CodeSystem/v3-ObservationValue", "code": "SUBSETTED"}
 # Most documents name no other one: their bytes are not even parsed.
 _NAMING = (b'"relatesTo"', b'"related"')
 
@@ -43,6 +46,17 @@ def shown(reader: Reader, record_id: str, resources: list[Found], predicates: Ma
         else each
         for each in resources
     ]
+
+
+def without_query(body: bytes) -> bytes:
+    """An AuditEvent without what was searched for, marked as being no more the whole one."""
+    event = parse_json(body)
+    event["meta"] = {name: value for name, value in event["meta"].items() if name != "profile"} | {"tag": [_SUBSETTED]}
+    event["entity"] = [
+        {name: value for name, value in each.items() if "query" not in each or name not in ("query", "description")}
+        for each in event["entity"]
+    ]
+    return dump_json(event)
 
 
 def _named(tree: Tree) -> Iterable[str]:

@@ -72,19 +72,35 @@ class Items:
 
 
 @dataclass(frozen=True, slots=True)
-class Pointer:
-    """A reference in two columns."""
-
-    type_sql: str
-    id_sql: str
+class Entities:
+    """What an entry of the trace names: its patient, its main resource in two columns, others among its words. Found by
+    reference, or by an identifier of the resource."""
 
 
 @dataclass(frozen=True, slots=True)
-class NationalIds:
-    """Columns that hold national identifiers: found by identifier, or by the directory resource that has it."""
+class Agents:
+    """Columns that hold national identifiers: found by identifier, or by the directory resource that has it. `software`
+    are the systems of the programs among the words of the entry."""
 
     columns: tuple[str, ...]
     targets: tuple[str, ...]
+    software: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """Codes among the words of an entry of the trace (audit/words.py): how words of each code system begin. `beside`
+    are columns with others."""
+
+    starts: tuple[tuple[str, str], ...]
+    beside: tuple[Column, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class WordStart:
+    """A text that is one of the words of an entry, without regard to case; `start` is how such words begin."""
+
+    start: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,5 +111,18 @@ class FewTexts:
 
 
 Source = (
-    Selector | Tokens | Texts | References | Column | Flag | Span | Moment | Items | Pointer | NationalIds | FewTexts
+    Selector
+    | Tokens
+    | Texts
+    | References
+    | Column
+    | Flag
+    | Span
+    | Moment
+    | Items
+    | Entities
+    | Agents
+    | Words
+    | WordStart
+    | FewTexts
 )

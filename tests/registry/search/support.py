@@ -129,6 +129,7 @@ def event(tx: Transaction, event_id: str, recorded: int, **columns: Any) -> None
         "purpose": "normal",
         "entity_type": "DocumentReference",
         "entity_id": "d1",
+        "words": None,
         "secret": False,
         "body": body,
         "digest": sha256(body).digest(),
