@@ -357,3 +357,17 @@ def test_the_checkout_holds_no_secret() -> None:
     ]
     assert held == []
     assert not [name for name in tracked if name.endswith((".key", ".pem", ".jwk.json"))]
+
+
+def test_the_command_judges_as_production_whatever_the_profile(
+    folder: Path, sqlite_template: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What production asks for by its own defaults is told beforehand: certificates of software."""
+    monkeypatch.setenv("DMP_FHIR_DATA", str(folder / "data"))
+    monkeypatch.setenv("DATABASE_URL", f"sqlite:///{sqlite_template}")
+    told = []
+    for profile in ("development", "production"):
+        monkeypatch.setenv("DMP_FHIR_PROFILE", profile)
+        told.append(CliRunner().invoke(main, ["safety"]).output)
+    assert told[0] == told[1]
+    assert "DMP_FHIR_CLIENT_CA: empty" in told[0]

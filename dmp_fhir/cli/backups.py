@@ -12,7 +12,7 @@ import click
 from dmp_fhir.app import backup_key
 from dmp_fhir.audit.administration import trace_command
 from dmp_fhir.audit.events import THIS_SERVER
-from dmp_fhir.audit.heads import HeadKeys
+from dmp_fhir.audit.heads import HEADS_FILE, HeadKeys
 from dmp_fhir.audit.verification import verify as verify_log
 from dmp_fhir.backup.archive import Manifest, verify
 from dmp_fhir.backup.restoring import NotRestored, make
@@ -90,6 +90,8 @@ def restore(file: Path, replace: bool, key_file: Path | None) -> None:
     # Nobody signs a head while a registry is not served: that its latest is old is no finding here.
     findings = [*restored.findings, *(str(each) for each in proof.findings if each.kind != "stale")]
     _trace(database, "RESTAURATION")
+    if not (settings.heads_folder / HEADS_FILE).exists():
+        database.sealing.seal_now()  # the file of heads begins with those of the restored log
     click.echo(f"state of {instant_text(restored.head.made)}, made by version {restored.head.version}")
     _summary(restored.manifest)
     click.echo(f"trace: {proof.entries} entries{', proven' if not findings else ''}")

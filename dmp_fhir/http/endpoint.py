@@ -145,6 +145,10 @@ def _handle(request: HttpRequest, services: Services, path: str) -> Response:
         if (whole := _with_body(request, services, asked)) is not asked:
             request.environ[ASKED] = asked = whole
             exchange = exchange.asking(asked)
+        if asked.operation == "_search" and asked.method == "POST":
+            # As it was sent it is known to the trace before it is read (TF-163).
+            request.environ[ASKED] = asked = asked._replace(parameters=_pairs(asked.query))
+            exchange = exchange.asking(asked)
         if further := _further_requests(asked):
             services.rates.admit(exchange.context, services.clock, further)
     except Refused as refused:
@@ -292,4 +296,4 @@ def _with_form(request: HttpRequest, asked: Request, body: bytes) -> Request:
             rule="TF-111",
         )
     query = b"&".join(part for part in (request.query_string, body) if part)
-    return asked._replace(parameters=_pairs(query), query=query)
+    return asked._replace(query=query)
