@@ -55,13 +55,9 @@ def _head(name: str, head: Head) -> Tree:
 
 
 def _path(steps: Iterable[Step]) -> list[Tree]:
-    return [
-        {
-            "name": "path",
-            "part": [{"name": "side", "valueCode": side}, {"name": "hash", "valueBase64Binary": _base64(each)}],
-        }
-        for side, each in steps
-    ]
+    """One parameter, whose parts are named for their sides; none for a way without steps."""
+    parts = [{"name": side, "valueBase64Binary": _base64(each)} for side, each in steps]
+    return [{"name": "path", "part": parts}] if parts else []
 
 
 def _base64(data: bytes) -> str:

@@ -16,7 +16,7 @@ from dmp_fhir.store import schema
 from dmp_fhir.store.check import check as check_store
 from dmp_fhir.store.database import Database
 from dmp_fhir.store.errors import KeysRefused
-from dmp_fhir.store.opening import give_keys, master_keys
+from dmp_fhir.store.opening import HOLD_MATRICULES, give_keys, master_keys
 from dmp_fhir.store.payloads import PayloadStore
 
 ORPHAN_GRACE_MS = 3_600_000
@@ -44,11 +44,13 @@ def give_keys_to(settings: Settings) -> None:
     database = Database.open(settings.database)
     try:
         masters = master_keys(settings.key_folder, settings.master_keys)
-        give_keys(database, settings.key_store, masters, system_clock(), click.echo)
+        hidden = give_keys(database, settings.key_store, masters, system_clock(), click.echo)
     except KeysRefused as refused:
         raise click.ClickException(str(refused)) from refused
     finally:
         database.close()
+    if hidden:
+        schema.forget(settings.database, HOLD_MATRICULES)
 
 
 def _trace_migration(settings: Settings, before: str | None) -> None:

@@ -54,12 +54,13 @@ def give_keys(
     masters: MasterKeys,
     now_ms: int,
     progress: Callable[[str], object] = lambda line: None,
-) -> None:
-    """Give a registry its keys, one for each record, and take its matricules out of the clear. What else an older
-    registry holds stays readable (`dmp-fhir keys encrypt` goes on from here). Nothing happens to one that has its
-    keys, whether they are at hand or not."""
+) -> bool:
+    """Give a registry its keys, one for each record, and take its matricules out of the clear; whether there were any.
+    They may still lie in the files then, behind what replaced them (schema.forget). What else an older registry holds
+    stays readable (`dmp-fhir keys encrypt` goes on from here). Nothing happens to one that has its keys, whether they
+    are at hand or not."""
     if _in_use(database) is not None:
-        return
+        return False
     if key_url == database.url:
         raise KeysRefused(
             "DMP_FHIR_KEY_DATABASE: the keys need a database of their own, which backups of the registry do not hold"
@@ -79,17 +80,21 @@ def give_keys(
             ]
         store.make(records, now_ms)
         keys = KeyRing(store)
-        database.write(lambda tx: _begin(tx, keys, now_ms))
+        return database.write(lambda tx: _begin(tx, keys, now_ms))
     finally:
         store.close()
 
 
-def _begin(tx: Transaction, keys: KeyRing, now_ms: int) -> None:
+HOLD_MATRICULES = ("ins", "search_token")
+
+
+def _begin(tx: Transaction, keys: KeyRing, now_ms: int) -> bool:
     old = tx.row("SELECT 1 FROM resource_version LIMIT 1") is not None
     row = {"id": 1, "key_store": keys.store.id, "plain_readable": old, "since": now_ms}
     if not tx.claim("keys_in_use", row):
-        return  # another process was faster
-    for system, value, record_id in tx.rows("SELECT system, value, record_id FROM ins WHERE sealed IS NULL"):
+        return False  # another process was faster
+    plain = tx.rows("SELECT system, value, record_id FROM ins WHERE sealed IS NULL")
+    for system, value, record_id in plain:
         tx.execute("DELETE FROM ins WHERE system = :system AND value = :value", {"system": system, "value": value})
         tx.insert("ins", ins_row(keys, record_id, system, value))
     systems = {f"s{n}": system for n, system in enumerate(sorted(INS_SYSTEMS))}
@@ -105,6 +110,7 @@ def _begin(tx: Transaction, keys: KeyRing, now_ms: int) -> None:
             f" AND code = :code AND {which}",
             systems | {"hidden": keys.hidden(code), "record_id": record_id, "resource_id": resource_id, "code": code},
         )
+    return bool(plain)
 
 
 def _in_use(database: Database) -> tuple[str, bool] | None:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -82,6 +83,19 @@ def head() -> str:
 def is_current(url: str) -> bool:
     """Whether the database has the schema this program works with."""
     return current(url) == head()
+
+
+def forget(url: str, tables: Sequence[str]) -> None:
+    """Write tables anew, so that the files of the database hold no more what was deleted or replaced in them. SQLite
+    does it for all tables. The caller has closed the database."""
+    if dialect_of(url) == "sqlite":
+        with closing(sqlite3.connect(path_of(url), timeout=30, isolation_level=None)) as connection:
+            connection.execute("VACUUM")
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        return
+    with psycopg.connect(url, connect_timeout=5, autocommit=True) as connection:
+        for table in tables:
+            connection.execute(f"VACUUM FULL {table}")
 
 
 def _config(connection: Connection | None = None) -> Config:
