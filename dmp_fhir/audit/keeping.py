@@ -9,7 +9,7 @@ import threading
 from typing import Any
 
 from dmp_fhir.audit.placing import append_rows
-from dmp_fhir.store.database import Database, StoreUnavailable
+from dmp_fhir.store.database import Database, StoreUnavailable, Transaction
 
 Row = dict[str, Any]
 
@@ -24,13 +24,14 @@ class _Lot:
 
 
 class TraceKeeper:
-    """One per process. The first who comes opens a lot, lets the threads that wait for their turn work, and commits;
-    who comes meanwhile goes along."""
+    """One per process. The first who comes opens a lot, lets the threads that wait for their turn work, waits for the
+    lot before and for any other writer, and commits; who comes meanwhile goes along."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._guard = threading.Lock()
         self._open: _Lot | None = None
+        self._committing = threading.Lock()
 
     def keep(self, rows: list[Row]) -> None:
         """Return once these rows (audit/log.py, `rows_of`) are on the disk; StoreUnavailable when they are not."""
@@ -53,14 +54,21 @@ class TraceKeeper:
     def _commit(self, lot: _Lot) -> None:
         try:
             self._database.turns.let_others_first()
-            with self._guard:
-                self._open = None
-            self._database.write(lambda tx: append_rows(tx, lot.rows))
+            with self._database.turns.alone(self._committing):
+                self._database.write(lambda tx: self._append(tx, lot))
         except BaseException as failure:
             lot.failure = failure
             raise
         finally:
-            with self._guard:
-                if self._open is lot:
-                    self._open = None
+            self._close(lot)
             lot.ended.set()
+
+    def _append(self, tx: Transaction, lot: _Lot) -> None:
+        # On SQLite the transaction is that of the one writer now: until here others could come along.
+        self._close(lot)
+        append_rows(tx, lot.rows)
+
+    def _close(self, lot: _Lot) -> None:
+        with self._guard:
+            if self._open is lot:
+                self._open = None

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import re
 import uuid
-from dataclasses import replace
 
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Request as HttpRequest
@@ -18,7 +17,7 @@ from dmp_fhir.http.observing import ASKED, REQUEST_ID
 from dmp_fhir.http.rendering import Rendered, prefers_english, render
 from dmp_fhir.identity.context import AccessContext
 from dmp_fhir.interactions import access_history
-from dmp_fhir.interactions.addresses import address_of
+from dmp_fhir.interactions.addresses import Address, address_of
 from dmp_fhir.interactions.capabilities import capability_statement
 from dmp_fhir.interactions.dispatch import handle, refusal_response
 from dmp_fhir.interactions.gate import stranger, trace_fault, trace_refusal
@@ -36,7 +35,9 @@ from dmp_fhir.wire.xml import parse_xml
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 _FORM = "application/x-www-form-urlencoded"
 # Which of the practice situations that Pro Santé Connect vouches for the professional acts in; it can add none.
-SITUATION = "Situation-Exercice"
+SITUATION = "HTTP_SITUATION_EXERCICE"
+# The base of the endpoint: a Bundle is posted there.
+_ROOT = Address("", operation="bundle")
 
 
 def answer(request: HttpRequest, services: Services, path: str) -> Rendered:
@@ -46,7 +47,7 @@ def answer(request: HttpRequest, services: Services, path: str) -> Rendered:
         response = open_to_all(request, services) if open_to_all else _handle(request, services, path)
     except Refused as refused:
         response = refusal_response(refused.refusal)
-    languages = request.headers.get("Accept-Language")
+    languages = request.environ.get("HTTP_ACCEPT_LANGUAGE")
     return render(response, answer_format(request), services.settings, request_id(request), languages)
 
 
@@ -85,9 +86,17 @@ _OPEN = {"metadata": _capabilities, ".well-known/audit-keys": _audit_keys}
 def answer_format(request: HttpRequest) -> Format:
     """The format of the answer; JSON when what is asked for can't be had."""
     try:
-        return response_format(request.args.get("_format"), request.headers.get("Accept"))
+        return _format(request)
     except Refused:
         return Format.JSON
+
+
+def _format(request: HttpRequest) -> Format:
+    """The format asked for; 406 when the answer can't be given in it."""
+    query = request.query_string
+    # Reading all parameters for this one is left out where it cannot be among them.
+    asked = request.args.get("_format") if b"_format" in query or b"%" in query else None
+    return response_format(asked, request.environ.get("HTTP_ACCEPT"))
 
 
 def _require_format(request: HttpRequest, asked: Request) -> None:
@@ -95,7 +104,7 @@ def _require_format(request: HttpRequest, asked: Request) -> None:
     if asked.operation == access_history.OPERATION and access_history.form_of(asked):
         return
     if asked.id is None or asked.resource_type not in PAYLOADS:
-        response_format(request.args.get("_format"), request.headers.get("Accept"))
+        _format(request)
 
 
 def _method(request: HttpRequest) -> str:
@@ -105,10 +114,12 @@ def _method(request: HttpRequest) -> str:
 
 def request_id(request: HttpRequest) -> str:
     """The client's X-Request-Id when it is harmless, else one of ours; the same during one request."""
-    if REQUEST_ID not in request.environ:
-        given = request.headers.get("X-Request-Id", "")
-        request.environ[REQUEST_ID] = given if _REQUEST_ID.fullmatch(given) else str(uuid.uuid4())
-    return request.environ[REQUEST_ID]
+    environ = request.environ
+    if REQUEST_ID not in environ:
+        given = environ.get("HTTP_X_REQUEST_ID", "")
+        environ[REQUEST_ID] = given if _REQUEST_ID.fullmatch(given) else str(uuid.uuid4())
+    known: str = environ[REQUEST_ID]
+    return known
 
 
 # --- in -------------------------------------------------------------------------------------------
@@ -117,11 +128,11 @@ def request_id(request: HttpRequest) -> str:
 def _handle(request: HttpRequest, services: Services, path: str) -> Response:
     """Who asks comes first: without a token nothing is said about any address (TF-002). What is refused before the
     dispatcher is traced here."""
-    asked, fault = Request(_method(request), query=request.query_string), None
+    fault = None
     try:
         asked = _address(request, path)
     except Refused as refused:
-        fault = refused
+        asked, fault = Request(_method(request), query=request.query_string), refused
     request.environ[ASKED] = asked
     exchange = Exchange(services, _identify(request, services, asked), asked, request_id(request))
     try:
@@ -131,11 +142,12 @@ def _handle(request: HttpRequest, services: Services, path: str) -> Response:
         if asked.operation != "bundle":
             check_route(asked)
         _require_format(request, asked)
-        request.environ[ASKED] = asked = _with_body(request, services, asked)
-        exchange = exchange.asking(asked)
+        if (whole := _with_body(request, services, asked)) is not asked:
+            request.environ[ASKED] = asked = whole
+            exchange = exchange.asking(asked)
         if asked.operation == "_search" and asked.method == "POST":
             # As it was sent it is known to the trace before it is read (TF-163).
-            request.environ[ASKED] = asked = replace(asked, parameters=_pairs(asked.query))
+            request.environ[ASKED] = asked = asked._replace(parameters=_pairs(asked.query))
             exchange = exchange.asking(asked)
         if further := _further_requests(asked):
             services.rates.admit(exchange.context, services.clock, further)
@@ -161,16 +173,16 @@ def _further_requests(asked: Request) -> int:
 def _identify(request: HttpRequest, services: Services, asked: Request) -> AccessContext:
     """Who asks; whoever can't be told is traced without an actor (TF-162), in number when an address sends many
     (TF-178)."""
-    headers, peers = request.headers, services.peers
-    authorizations = headers.getlist("Authorization")
-    authorization = ", ".join(authorizations) if authorizations else None
+    environ, peers = request.environ, services.peers
+    origin = peers.origin(environ)
     try:
-        certificate = peers.certificate(request.environ)
-        context = services.verifier.verify(authorization, certificate, headers.get(SITUATION))
+        certificate = peers.certificate(environ)
+        authorization, situation = environ.get("HTTP_AUTHORIZATION"), environ.get(SITUATION)
+        context = services.verifier.verify(authorization, certificate, situation, origin)
     except Refused as refused:
         act = stranger(asked, *act_of(asked), refused.refusal, request_id(request))
         now_ms = services.clock()
-        if (retry_s := services.failures.keep(act, peers.origin(request.environ) or "", now_ms)) is not None:
+        if (retry_s := services.failures.keep(act, origin or "", now_ms)) is not None:
             refuse(
                 429,
                 "throttled",
@@ -181,40 +193,45 @@ def _identify(request: HttpRequest, services: Services, asked: Request) -> Acces
             )
         raise
     services.failures.tell_if_due(services.clock)
-    return replace(context, origin=peers.origin(request.environ))
+    return context
 
 
 def _address(request: HttpRequest, path: str) -> Request:
     """The address, one meaning only (TF-115): Type, Type/id, Type/_search, Type/id/_history,
     Type/id/_history/version."""
-    headers = request.headers
-    prefer = preferences(headers.get("Prefer"))
-    handling = "handling=" in (headers.get("Prefer") or "")
-    asked = Request(
+    if path:
+        address = address_of(path)
+        if address is None:
+            not_found()
+    else:
+        _require_post(request)
+        address = _ROOT
+    environ, query = request.environ, request.query_string
+    prefer = environ.get("HTTP_PREFER")
+    wanted = preferences(prefer)
+    return Request(
         method=_method(request),
-        accept=headers.get("Accept", ""),
-        if_match=headers.get("If-Match"),
-        if_none_match=headers.get("If-None-Match"),
-        if_modified_since=headers.get("If-Modified-Since"),
-        if_unmodified_since=headers.get("If-Unmodified-Since"),
-        if_none_exist=headers.get("If-None-Exist"),
-        prefer_return=prefer.returns,
-        lenient=prefer.lenient if handling else None,
-        content_type=headers.get("Content-Type", ""),
-        query=request.query_string,
+        resource_type=address.resource_type or None,
+        id=address.id,
+        version=address.version,
+        operation=address.operation,
+        parameters=_pairs(query) if path else (),
+        content_type=environ.get("CONTENT_TYPE", ""),
+        accept=environ.get("HTTP_ACCEPT", ""),
+        if_match=environ.get("HTTP_IF_MATCH"),
+        if_none_match=environ.get("HTTP_IF_NONE_MATCH"),
+        if_modified_since=environ.get("HTTP_IF_MODIFIED_SINCE"),
+        if_unmodified_since=environ.get("HTTP_IF_UNMODIFIED_SINCE"),
+        if_none_exist=environ.get("HTTP_IF_NONE_EXIST"),
+        prefer_return=wanted.returns,
+        lenient=wanted.lenient if prefer and "handling=" in prefer else None,
+        query=query,
+        english=bool(path and address.operation) and prefers_english(environ.get("HTTP_ACCEPT_LANGUAGE", "")),
     )
-    if not path:
-        return _root(asked)
-    address = address_of(path)
-    if address is None:
-        not_found()
-    if address.operation:
-        asked = replace(asked, english=prefers_english(headers.get("Accept-Language", "")))
-    return replace(asked, parameters=_pairs(request.query_string), **address._asdict())
 
 
-def _root(asked: Request) -> Request:
-    if asked.method != "POST":
+def _require_post(request: HttpRequest) -> None:
+    if _method(request) != "POST":
         refuse(
             405,
             "not-supported",
@@ -223,7 +240,6 @@ def _root(asked: Request) -> Request:
             headers=(("Allow", "POST"),),
             rule="TF-116",
         )
-    return replace(asked, operation="bundle")
 
 
 def _pairs(query: bytes) -> tuple[tuple[str, str], ...]:
@@ -243,7 +259,7 @@ def _with_body(request: HttpRequest, services: Services, asked: Request) -> Requ
     """Read the body, within the limit of the address, and parse it when it is a resource."""
     if asked.method in ("GET", "HEAD", "DELETE"):
         return asked
-    check_encoding(request.headers.get("Content-Encoding"))
+    check_encoding(request.environ.get("HTTP_CONTENT_ENCODING"))
     settings = services.settings
     large = asked.operation in ("bundle", "$validate") or (
         asked.resource_type == "DocumentReference" and asked.method == "POST"
@@ -253,14 +269,14 @@ def _with_body(request: HttpRequest, services: Services, asked: Request) -> Requ
     if asked.operation == "_search":
         return _with_form(request, asked, body)
     if asked.method == "PATCH":
-        return replace(asked, body=body)
+        return asked._replace(body=body)
     if not body and asked.id is not None and (asked.operation or "").startswith("$"):
         return asked  # an operation without parameters
-    kind = body_format(request.headers.get("Content-Type"))
+    kind = body_format(request.environ.get("CONTENT_TYPE"))
     limits = Limits(body=limit, entries=settings.max_entries)
     tree = parse_json(body, limits) if kind is Format.JSON else parse_xml(body, limits)
     # $validate tells lines and columns.
-    return replace(asked, tree=tree, body=body if asked.operation == "$validate" else b"")
+    return asked._replace(tree=tree, body=body if asked.operation == "$validate" else b"")
 
 
 def _body(request: HttpRequest, services: Services, limit: int) -> bytes:
@@ -280,4 +296,4 @@ def _with_form(request: HttpRequest, asked: Request, body: bytes) -> Request:
             rule="TF-111",
         )
     query = b"&".join(part for part in (request.query_string, body) if part)
-    return replace(asked, query=query)
+    return asked._replace(query=query)

@@ -1,4 +1,4 @@
-"""The FHIR endpoint in Flask, whatever the method; and around Flask for what is asked most.
+"""The FHIR endpoint in Flask, whatever the method; and around Flask for the methods that are asked most.
 
 Both ways lead to the same `answer` (endpoint.py): Flask adds a fifth to the cost of a read, and nothing to its meaning.
 """
@@ -47,7 +47,7 @@ def services() -> Services:
 @blueprint.route("", defaults={"path": ""})
 @blueprint.route("/<rest:path>")
 def fhir(path: str) -> HttpResponse:
-    return answer(request, services(), path).http
+    return answer(request._get_current_object(), services(), path).http  # type: ignore[attr-defined]
 
 
 blueprint.record(_open_to_all_methods)
@@ -59,17 +59,22 @@ def register(app: Flask) -> None:
     app.register_error_handler(Exception, lambda fault: answer_fault(fault, request, services().settings).http)
 
 
-def reads_around(application: WSGIApplication, services: Services) -> WSGIApplication:
-    """Reads and searches by GET answered without Flask, everything else by `application`."""
+# The others are rare, or answer without a body.
+_USUAL = frozenset({"GET", "POST", "PUT", "PATCH"})
+
+
+def around(application: WSGIApplication, services: Services) -> WSGIApplication:
+    """The endpoint answered without Flask to the usual methods, everything else by `application`."""
     below = f"{PREFIX}/"
 
     def respond(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         path = environ["PATH_INFO"]
-        if environ["REQUEST_METHOD"] != "GET" or environ.get("SCRIPT_NAME") or not path.startswith(below):
+        ours = path.startswith(below) or path == PREFIX
+        if not ours or environ["REQUEST_METHOD"] not in _USUAL or environ.get("SCRIPT_NAME"):
             return application(environ, start_response)
         asked = HttpRequest(environ)
         try:
-            rendered = answer(asked, services, asked.path.removeprefix(below))
+            rendered = answer(asked, services, asked.path.removeprefix(PREFIX)[1:])
         except Exception as fault:
             rendered = answer_fault(fault, asked, services.settings)
         if rendered.status != 200:

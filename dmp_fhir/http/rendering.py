@@ -25,8 +25,8 @@ _ALWAYS = (
     ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'; sandbox"),
 )
 _HTTPS_FOR_GOOD = ("Strict-Transport-Security", "max-age=31536000")  # RFC 6797, TF-074
-# attachment.url is stored relative to the base, and leaves absolute as MHD wants (ITI-67).
-_PAYLOAD_ADDRESS = re.compile(rb'"url":"((?:Binary|Bundle)/[A-Za-z0-9.-]{1,64}")')
+# attachment.url is stored relative to the base, and leaves absolute as MHD wants (ITI-67). What comes after its letter:
+_URL, _PAYLOAD = b'"url":"B', re.compile(rb'(?:inary|undle)/[A-Za-z0-9.-]{1,64}"')
 _OWN_LIMITS = Limits(body=1 << 31, resource=1 << 31)
 
 
@@ -80,11 +80,22 @@ def prefers_english(languages: str) -> bool:
     return weights["en"] > weights["fr"]
 
 
+def _with_whole_addresses(json: bytes, base_url: bytes) -> bytes:
+    first, *rest = json.split(_URL)
+    if not rest:
+        return json
+    whole = b'"url":"%s/B' % base_url
+    pieces = [first]
+    for each in rest:
+        pieces += (whole if _PAYLOAD.match(each) else _URL, each)
+    return b"".join(pieces)
+
+
 def _body(response: Response, form: Format, settings: Settings) -> tuple[bytes, str | None]:
     if response.content is not None:
         return response.content, response.content_type
     if response.json is not None:
-        json = _PAYLOAD_ADDRESS.sub(b'"url":"%s/\\1' % settings.base_url.encode(), response.json)
+        json = _with_whole_addresses(response.json, settings.base_url.encode())
     elif response.tree is not None:
         json = dump_json(response.tree)
     else:

@@ -38,19 +38,22 @@ _OPAQUE = re.compile(r"[A-Za-z0-9._~+/-]+=*")
 _HEADER_NAMES = frozenset({"alg", "kid", "typ"})
 _TYPES = frozenset({"JWT", "at+jwt", "application/at+jwt"})
 _REPEATED = ("iss", "sub", "client_id", "jti", "exp", "cnf")
+# More situations and addresses than a token is used from at a time.
+_MOST_CALLERS = 16
 _log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
 class _Known:
-    """A verified token: what it says, until when that is relied on, and the callers it gave (by practice situation)."""
+    """A verified token: what it says, until when that is relied on, and the callers it gave, by practice situation and
+    address."""
 
     issuer: TrustedIssuer
     claims: Mapping[str, Any]
     userinfo: Mapping[str, Any] | None
     thumbprint: str | None
     until_s: int | None
-    callers: dict[str | None, AccessContext] = field(default_factory=dict)
+    callers: dict[tuple[str | None, str | None], AccessContext] = field(default_factory=dict)
 
 
 def _object(segment: str) -> dict[str, Any]:
@@ -98,26 +101,31 @@ class TokenVerifier:
         authorization_header: str | None,
         certificate: ClientCertificate | None = None,
         situation: str | None = None,
+        origin: str | None = None,
     ) -> AccessContext:
         """The caller of a request, from its Authorization header and the client certificate it came with.
 
-        `situation` is the practice situation that the client chose among those of a professional (Pro Santé Connect).
+        `situation` is the practice situation that the client chose among those of a professional (Pro Santé Connect);
+        `origin` the address that it asks from.
         Raises Refused: 401 with code `login` or `expired` and `WWW-Authenticate: Bearer` for everything about the
         token or the certificate; 403 for a good token that was not issued for this service (D25), by too weak an
         authentication (TF-088) or to a client that is not let in (TF-076); 503 when the issuer must be asked and does
         not answer.
         """
         if (authorization_header is None or not authorization_header.strip()) and certificate is not None:
-            return self._account(certificate)
+            return replace(self._account(certificate), origin=origin)
         token = self._token(authorization_header)
         now_s = self._clock() // 1000
         known = self._known(token, now_s)
         own_certificate = self._require_certificate(known, certificate)
         issuer = known.issuer
-        place = situation if issuer.kind == PSC else None
+        place = (situation if issuer.kind == PSC else None), origin
         caller = known.callers.get(place)
         if caller is None:
-            caller = known.callers[place] = self._caller(known, place, now_s)
+            caller = replace(self._caller(known, place[0], now_s), origin=origin)
+            if len(known.callers) >= _MOST_CALLERS:
+                known.callers.clear()
+            known.callers[place] = caller
         if self._clients is not None:
             caller, registered = self._clients.admitted(caller, certificate, issuer.scope)
             own_certificate = own_certificate or registered

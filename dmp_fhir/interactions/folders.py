@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from dmp_fhir.interactions.conditions import one_identifier, require_match
@@ -99,7 +98,7 @@ def replace_folder(
     stored["entry"] += _hidden_entries(gate, record_id, found)
     updated = update_list(gate.tx, record_id, stored, found.version, gate.instant(record_id))
     gate.did("update", "U", record_id, updated, decision=decision)
-    return replace(updated, body=without_hidden_entries(updated.body, _visible_entries(gate, record_id, list_id)))
+    return updated._replace(body=without_hidden_entries(updated.body, _visible_entries(gate, record_id, list_id)))
 
 
 def _visible_entries(gate: Writing, record_id: str, list_id: str) -> frozenset[tuple[str, str]]:

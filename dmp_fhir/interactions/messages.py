@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from dmp_fhir.outcome import in_english
 
 Tree = dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """One act asked for: a request, or one entry of a batch or transaction.
 
     `tree` is the parsed resource, when the body is one; `body` and `content_type` are for patches. `parameters` are

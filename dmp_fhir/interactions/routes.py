@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NoReturn
 
 from dmp_fhir.interactions import (
@@ -81,19 +82,23 @@ def methods_of(request: Request) -> tuple[str, ...]:
     if request.operation in trace_proofs.OPERATIONS:
         return ("GET",) if trace_proofs.is_offered(request) else ()
     if request.id is None:
-        if request.operation:
-            return ()
-        found = [("GET", kind in SEARCHABLE), ("POST", kind in CREATABLE), ("PATCH", kind == "DocumentReference")]
-        return tuple(method for method, offered in found if offered)
+        return () if request.operation else _offered(kind, of_one=False)
     if request.operation == explain_access.OPERATION:
         return ("GET", "POST") if kind in explain_access.TYPES else ()
     if request.operation == "_history":
         return ("GET",) if kind not in PAYLOADS or request.version else ()
+    return _offered(kind, of_one=True)
+
+
+@lru_cache(maxsize=64)
+def _offered(kind: str | None, *, of_one: bool) -> tuple[str, ...]:
+    """The methods for a type, or for one of its resources."""
     found = [
-        ("GET", True),
-        ("PUT", kind in UPDATABLE),
+        ("GET", of_one or kind in SEARCHABLE),
+        ("POST", not of_one and kind in CREATABLE),
+        ("PUT", of_one and kind in UPDATABLE),
         ("PATCH", kind == "DocumentReference"),
-        ("DELETE", kind in DELETABLE),
+        ("DELETE", of_one and kind in DELETABLE),
     ]
     return tuple(method for method, offered in found if offered)
 
@@ -102,6 +107,8 @@ def check_route(request: Request) -> None:
     """404 for a type that is not here, 405 for an act that is not offered at this address."""
     if request.resource_type not in TYPES:
         not_found()
+    if request.operation is None and request.method in _offered(request.resource_type, of_one=request.id is not None):
+        return
     if request.operation not in (None, "_search", "_history", *OPERATIONS):
         not_found()
     offered_somewhere = (access_history.OPERATION, explain_access.OPERATION, *trace_proofs.OPERATIONS)

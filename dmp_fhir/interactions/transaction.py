@@ -8,7 +8,6 @@ sent alone (TF-032).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -167,7 +166,7 @@ def _alone(exchange: Exchange, handle: Callable[[Exchange], Response], n: int, e
 
 
 def _with(request: Request, tree: Tree) -> Request:
-    return replace(request, tree=tree)
+    return request._replace(tree=tree)
 
 
 def _request(entry: Tree, where: str, whole: Request) -> Request:

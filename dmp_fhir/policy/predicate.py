@@ -7,7 +7,7 @@ Whoever may not look into the record gets `1 = 0`: a query that forgets to ask `
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
@@ -24,6 +24,21 @@ from dmp_fhir.policy.second_look import SecondLook
 from dmp_fhir.policy.settings import DEFAULT_SETTINGS, PolicySettings
 from dmp_fhir.policy.standing import Standing
 
+
+def _by_exemption(masks: tuple[DocumentRule, ...]) -> list[tuple[Condition | None, list[DocumentRule]]]:
+    """The rules that hide, together when the same documents escape them."""
+    found: list[tuple[Condition | None, list[DocumentRule]]] = []
+    for rule in reversed(masks):
+        for unless, rules in found:
+            if unless is rule.unless:
+                rules.append(rule)
+                break
+        else:
+            found.append((rule.unless, [rule]))
+    return found
+
+
+_MASKS = _by_exemption(MASKS)
 _SEES_ALL = frozenset({Relation.SELF, Relation.REPRESENTATIVE, Relation.TREATING_PHYSICIAN})
 
 
@@ -50,7 +65,7 @@ def document_predicate(
     With `action=DOC_FINDID` (TD3.1b), also the documents the caller is author of, which needs no authorisation (AR-93).
     """
     scope, again = Scope(alias), _rights(context, standing, now_ms, action, settings)
-    return replace(_predicate(_documents(again, scope), scope), again=again)
+    return _predicate(_documents(again, scope), scope, again)
 
 
 def list_predicate(
@@ -115,9 +130,8 @@ def audit_predicate(
     )
 
 
-def _predicate(clause: Sql, scope: Scope) -> Predicate:
-    sql = clause if isinstance(clause, str) else ("1 = 1" if clause else "1 = 0")
-    return Predicate(sql, MappingProxyType(scope.parameters))
+def _predicate(clause: Sql, scope: Scope, again: SecondLook | None = None) -> Predicate:
+    return Predicate(_text(clause), MappingProxyType(scope.parameters), again)
 
 
 def _rights(
@@ -135,24 +149,11 @@ def _documents(rights: SecondLook, scope: Scope, *, even_deleted: bool = False) 
     visible: Sql = False
     if rights.may_look:
         # The flags of masks are read before the lists of the matrix: the order only matters for speed.
-        visible = join(" AND ", (_shown(rules, unless, rights.caller, scope) for unless, rules in _by_exemption()))
+        visible = join(" AND ", (_shown(rules, unless, rights.caller, scope) for unless, rules in _MASKS))
     if rights.may_find:
         visible = join(" OR ", (visible, AUTHORED_BY_CALLER.clause(rights.caller, scope)))
     exists = True if even_deleted else negated(DELETED_FOR_ALL.when.clause(rights.caller, scope))
     return join(" AND ", (exists, visible))
-
-
-def _by_exemption() -> list[tuple[Condition | None, list[DocumentRule]]]:
-    """The rules that hide, together when the same documents escape them."""
-    found: list[tuple[Condition | None, list[DocumentRule]]] = []
-    for rule in reversed(MASKS):
-        for unless, rules in found:
-            if unless is rule.unless:
-                rules.append(rule)
-                break
-        else:
-            found.append((rule.unless, [rule]))
-    return found
 
 
 def _shown(rules: list[DocumentRule], unless: Condition | None, caller: Caller, scope: Scope) -> Sql:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, Protocol
 
 from dmp_fhir.canonicals import HIDE_PATIENT, HIDE_REPRESENTATIVES, MASK_PROFESSIONALS
@@ -47,6 +47,7 @@ class FacesDisagree(Exception):
     """SQL showed a document that the decision refuses: a fault of ours, never answered with data."""
 
 
+@cache
 def columns(alias: str) -> str:
     """The columns of the table `document` that the second look needs, for a SELECT."""
     return ", ".join(f"{alias}.{name}" for name in _COLUMNS)

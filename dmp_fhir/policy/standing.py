@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from calendar import isleap
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Set
+from dataclasses import dataclass
 from datetime import date, datetime
+from functools import lru_cache
 from typing import Any, Protocol
 from zoneinfo import ZoneInfo
 
@@ -92,7 +94,7 @@ class Standing:
 
     record_id: str
     status: str
-    ins: frozenset[str] = frozenset()
+    ins: Set[str] = frozenset()
     majority_ms: int = _FOR_EVER
     treating_physicians: frozenset[str] = frozenset()
     permits: tuple[Permit, ...] = ()
@@ -106,10 +108,10 @@ class Standing:
     feeding_opposed: frozenset[str] = frozenset()
     grants: tuple[Grant, ...] = ()
     may_be_author: bool = True
-    matricules: frozenset[str] = field(init=False, repr=False)
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "matricules", frozenset(name.rpartition("|")[2] for name in self.ins))
+    @property
+    def matricules(self) -> frozenset[str]:
+        return frozenset(name.rpartition("|")[2] for name in self.ins)
 
     def adult(self, now_ms: int) -> bool:
         return now_ms >= self.majority_ms
@@ -192,7 +194,7 @@ def load_standing(
     return Standing(
         record_id=record_id,
         status=status,
-        ins=_matricules(reader, record_id, parts["ins"]),
+        ins=_Matricules(reader.keys, record_id, parts["ins"]),
         majority_ms=majority(birth_date, majority_age),
         representatives=_representatives(parts["related"]),
         may_be_author=author is None or bool(parts["authored"]),
@@ -200,12 +202,32 @@ def load_standing(
     )
 
 
-def _matricules(reader: Rows, record_id: str, rows: list[tuple]) -> frozenset[str]:
-    """`system|value` of each matricule: what is in the row is its hash, unless nothing was sealed."""
-    return frozenset(
-        f"{system}|{matricule(reader.keys, record_id, system, sealed) if sealed else value}"
-        for system, value, sealed, *_ in rows
-    )
+class _Matricules(Set[str]):
+    """`system|value` of each matricule, opened when a rule first asks: to the rights of most callers, who are
+    professionals, they are nothing. In the row is its hash, unless nothing was sealed."""
+
+    __slots__ = ("_keys", "_opened", "_record_id", "_rows")
+
+    def __init__(self, keys: KeyRing | None, record_id: str, rows: list[tuple]) -> None:
+        self._keys, self._record_id, self._rows = keys, record_id, rows
+        self._opened: frozenset[str] | None = None
+
+    def _all(self) -> frozenset[str]:
+        if self._opened is None:
+            self._opened = frozenset(
+                f"{system}|{matricule(self._keys, self._record_id, system, sealed) if sealed else value}"
+                for system, value, sealed, *_ in self._rows
+            )
+        return self._opened
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._all()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._all())
+
+    def __len__(self) -> int:
+        return len(self._all())
 
 
 def load_grants(reader: Rows, record_id: str, person: str, now_ms: int) -> tuple[Grant, ...]:
@@ -218,6 +240,7 @@ def load_grants(reader: Rows, record_id: str, person: str, now_ms: int) -> tuple
     return tuple(Grant(*row) for row in rows)
 
 
+@lru_cache(maxsize=1024)
 def majority(birth_date: str | None, age: int = MAJORITY_AGE) -> int:
     """The first instant (French legal time) at which somebody born on `birth_date` (YYYY[-MM[-DD]]) is surely of
     `age`."""

@@ -5,8 +5,7 @@ The current state of a resource is its highest version; its typed row (store/tab
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from dmp_fhir.canonicals import INS_SYSTEMS
 from dmp_fhir.instants import instant_text
@@ -19,8 +18,7 @@ from dmp_fhir.wire.json import dump_json
 Tree = dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(NamedTuple):
     """A resource that was found and may leave: `body` is the exact JSON served, `last_updated` in milliseconds."""
 
     resource_type: str

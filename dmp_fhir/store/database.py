@@ -17,8 +17,9 @@ import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from dmp_fhir.store.errors import (
@@ -29,7 +30,7 @@ from dmp_fhir.store.errors import (
     UniqueViolation,
 )
 from dmp_fhir.store.postgresql import PostgresqlConnection
-from dmp_fhir.store.sqlite import SqliteConnection, path_of
+from dmp_fhir.store.sqlite import BUSY_SECONDS, SqliteConnection, path_of
 from dmp_fhir.store.statements import insert_into
 from dmp_fhir.store.turns import Turns
 
@@ -133,11 +134,18 @@ class _Holder:
         self.connection = connection
         self.process = os.getpid()
         self.busy = False
+        self.writing: threading.Lock | None = None
 
     @property
     def inherited(self) -> bool:
         """Whether a parent process opened it."""
         return self.process != os.getpid()
+
+    def written(self) -> None:
+        """Let the next writer of this process begin."""
+        writing, self.writing = self.writing, None
+        if writing is not None:
+            writing.release()
 
     def close(self) -> None:
         if self.inherited:
@@ -159,6 +167,9 @@ class Database:
         self.keys: KeyRing | None = None
         self.dialect = dialect_of(url)
         self.turns = Turns()
+        # SQLite has one writer at a time: those of one process wait for each other here, which costs less than asking
+        # the engine again and again.
+        self._writer = threading.Lock() if self.dialect == "sqlite" else None
         # Signs the heads of the trace (audit/heads.py); None where no key is at hand.
         self.sealing: Any = None
         # Whether this thread is in a session; the connections that no session uses, the latest used first.
@@ -174,20 +185,13 @@ class Database:
         database._free.append(database._holder())
         return database
 
-    @contextmanager
-    def snapshot(self) -> Iterator[Reader]:
+    def snapshot(self) -> AbstractContextManager[Reader]:
         """One consistent view of the latest committed state, read only."""
-        with self._session(write=False) as connection:
-            yield Reader(connection, self.dialect, self.keys)
+        return _Snapshot(self)
 
-    @contextmanager
-    def transaction(self) -> Iterator[Transaction]:
+    def transaction(self) -> AbstractContextManager[Transaction]:
         """All of the block or nothing. May raise TransactionConflict: prefer `write`, which runs the work again."""
-        with self._session(write=True) as connection:
-            tx = Transaction(connection, self.dialect, self.keys, self.sealing)
-            yield tx
-            tx.finish()
-        tx.tell_committed()
+        return _Writing(self)
 
     def write(self, work: Callable[[Transaction], T]) -> T:
         """Run `work` in a transaction and commit. Run again, at most three times, after a deadlock or a serialisation
@@ -219,28 +223,28 @@ class Database:
         self._free.clear()
         self._local = threading.local()
 
-    @contextmanager
-    def _session(self, write: bool) -> Iterator[Connection]:
-        local = self._local
-        if getattr(local, "busy", False):
-            raise RuntimeError("a session of this thread is still open: hand it down, do not open a second one")
-        holder = self._begin(write)
-        connection = holder.connection
-        local.busy = holder.busy = True
-        try:
-            yield connection
-            if connection.refused:
-                raise RuntimeError("the database refused a statement: its exception has to leave the session")
-            with self.turns.waiting() if write else nullcontext():
-                connection.commit()
-        except BaseException:
-            connection.rollback()
-            raise
-        finally:
-            local.busy = holder.busy = False
-            self._free.append(holder)
-
     def _begin(self, write: bool) -> _Holder:
+        if getattr(self._local, "busy", False):
+            raise RuntimeError("a session of this thread is still open: hand it down, do not open a second one")
+        writer = self._writer if write else None
+        if writer is not None and not self.turns.acquire(writer, BUSY_SECONDS):
+            raise StoreUnavailable("another writer does not end")
+        try:
+            holder = self._begun(write)
+        except BaseException:
+            if writer is not None:
+                writer.release()
+            raise
+        self._local.busy = holder.busy = True
+        holder.writing = writer
+        return holder
+
+    def _end(self, holder: _Holder) -> None:
+        self._local.busy = holder.busy = False
+        holder.written()
+        self._free.append(holder)
+
+    def _begun(self, write: bool) -> _Holder:
         holder = self._holder()
         try:
             holder.connection.begin(write)
@@ -289,6 +293,63 @@ class Database:
         return any(not holder.inherited and holder.connection.usable for holder in list(self._holders))
 
 
+class _Session:
+    """A connection from BEGIN to COMMIT, or to ROLLBACK when anything is raised."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def _begin(self, write: bool) -> Connection:
+        self._holder = self._database._begin(write)
+        self._connection = self._holder.connection
+        return self._connection
+
+    def __exit__(
+        self, kind: type[BaseException] | None, fault: BaseException | None, where: TracebackType | None
+    ) -> None:
+        try:
+            if kind is None:
+                self._commit()
+        except BaseException:
+            self._connection.rollback()
+            raise
+        else:
+            if kind is not None:
+                self._connection.rollback()
+        finally:
+            self._database._end(self._holder)
+
+    def _commit(self) -> None:
+        if self._connection.refused:
+            raise RuntimeError("the database refused a statement: its exception has to leave the session")
+        self._connection.commit()
+
+
+class _Snapshot(_Session, AbstractContextManager[Reader]):
+    def __enter__(self) -> Reader:
+        return Reader(self._begin(write=False), self._database.dialect, self._database.keys)
+
+
+class _Writing(_Session, AbstractContextManager[Transaction]):
+    def __enter__(self) -> Transaction:
+        database = self._database
+        self._tx = Transaction(self._begin(write=True), database.dialect, database.keys, database.sealing)
+        return self._tx
+
+    def _commit(self) -> None:
+        self._tx.finish()
+        with self._database.turns.waiting():
+            super()._commit()
+            self._holder.written()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, fault: BaseException | None, where: TracebackType | None
+    ) -> None:
+        super().__exit__(kind, fault, where)
+        if kind is None:
+            self._tx.tell_committed()
+
+
 def dialect_of(url: str) -> str:
     """`sqlite` or `postgresql`; ValueError for any other address."""
     scheme = url.partition(":")[0]
@@ -312,4 +373,11 @@ def _before_fork() -> None:
             database._let_go()
 
 
-os.register_at_fork(before=_before_fork)
+def _after_fork() -> None:
+    # A writer of the parent writes there, not here.
+    for database in list(_open):
+        if database._writer is not None:
+            database._writer = threading.Lock()
+
+
+os.register_at_fork(before=_before_fork, after_in_child=_after_fork)

@@ -11,9 +11,9 @@ order. The associated data say what it is and where it belongs, so that it opens
 
 from __future__ import annotations
 
-import hmac
 import os
 from collections.abc import Iterator
+from hashlib import sha256
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -35,12 +35,12 @@ class SealBroken(Exception):
 class SealingKey:
     """The key of one record. `repr` and exceptions never show it."""
 
-    __slots__ = ("_key",)
+    __slots__ = ("_pads",)
 
     def __init__(self, key: bytes) -> None:
         if len(key) != KEY_SIZE:
             raise ValueError("a key has 32 bytes")
-        self._key = key
+        self._pads = _pads(key)
 
     def seal(self, kind: bytes, place: str, content: bytes) -> bytes:
         """A sealed body; opens only as the same kind at the same place."""
@@ -80,12 +80,24 @@ class SealingKey:
         return opened[0] if len(opened) == 1 else b"".join(opened)
 
     def _cipher(self, kind: bytes, salt: bytes) -> AESGCM:
-        return AESGCM(message_key(self._key, kind, salt))
+        return AESGCM(_derived(self._pads, kind, salt))
 
 
 def message_key(key: bytes, kind: bytes, salt: bytes) -> bytes:
     """HKDF-Expand of one block: T(1) = HMAC(key, info | 0x01), the info being kind and salt."""
-    return hmac.digest(key, b"dmp-fhir 1" + kind + salt + b"\x01", "sha256")
+    return _derived(_pads(key), kind, salt)
+
+
+def _pads(key: bytes) -> tuple[bytes, bytes]:
+    """What HMAC (RFC 2104) makes of a key before it sees a message."""
+    block = key.ljust(64, b"\0")
+    return bytes(byte ^ 0x36 for byte in block), bytes(byte ^ 0x5C for byte in block)
+
+
+def _derived(pads: tuple[bytes, bytes], kind: bytes, salt: bytes) -> bytes:
+    # Two plain hashes: asked for HMAC, the library takes three times as long for so short a message.
+    inner, outer = pads
+    return sha256(outer + sha256(inner + b"dmp-fhir 1" + kind + salt + b"\x01").digest()).digest()
 
 
 def _nonce(number: int, last: bool) -> bytes:

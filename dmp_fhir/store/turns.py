@@ -14,7 +14,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 
 class Turns:
@@ -26,30 +26,13 @@ class Turns:
         self._queue: deque[tuple[int, threading.Lock]] = deque()
         self._working: int | None = None
 
-    @contextmanager
-    def turn(self) -> Iterator[None]:
+    def turn(self) -> AbstractContextManager[None]:
         """Wait for a place and a turn, and work."""
-        if self._places:
-            self._places.acquire()
-        self._take()
-        try:
-            yield
-        finally:
-            self._give()
-            if self._places:
-                self._places.release()
+        return _Turn(self)
 
-    @contextmanager
-    def waiting(self) -> Iterator[None]:
+    def waiting(self) -> AbstractContextManager[None]:
         """Let others work during the block; afterwards it is this thread's turn again."""
-        if self._working != threading.get_ident():
-            yield
-            return
-        self._give()
-        try:
-            yield
-        finally:
-            self._take()
+        return _Waiting(self)
 
     @contextmanager
     def away(self) -> Iterator[None]:
@@ -70,6 +53,22 @@ class Turns:
     def bound(self, places: int) -> None:
         """Let at most so many be at work at once; said before anybody is."""
         self._places = threading.Semaphore(places)
+
+    def acquire(self, lock: threading.Lock, timeout_s: float = -1) -> bool:
+        """Acquire a lock, letting others work until it is free; whether it was within the time."""
+        if lock.acquire(blocking=False):
+            return True
+        with self.waiting():
+            return lock.acquire(timeout=timeout_s)
+
+    @contextmanager
+    def alone(self, lock: threading.Lock) -> Iterator[None]:
+        """The block with a lock in hand."""
+        self.acquire(lock)
+        try:
+            yield
+        finally:
+            lock.release()
 
     def let_others_first(self) -> None:
         """Let everybody who waits for a turn now have one before this thread goes on."""
@@ -95,3 +94,34 @@ class Turns:
                 return
             self._working, called = self._queue.popleft()
         called.release()
+
+
+# Classes: they are entered several times in each request, and generators cost three times as much.
+class _Turn(AbstractContextManager[None]):
+    def __init__(self, turns: Turns) -> None:
+        self._turns = turns
+
+    def __enter__(self) -> None:
+        if self._turns._places:
+            self._turns._places.acquire()
+        self._turns._take()
+
+    def __exit__(self, *fault: object) -> None:
+        self._turns._give()
+        if self._turns._places:
+            self._turns._places.release()
+
+
+class _Waiting(AbstractContextManager[None]):
+    def __init__(self, turns: Turns) -> None:
+        self._turns = turns
+        self._handed_on = False
+
+    def __enter__(self) -> None:
+        if self._turns._working == threading.get_ident():
+            self._handed_on = True
+            self._turns._give()
+
+    def __exit__(self, *fault: object) -> None:
+        if self._handed_on:
+            self._turns._take()

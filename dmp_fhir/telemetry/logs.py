@@ -160,6 +160,8 @@ def catch_the_uncaught() -> None:
     logging.captureWarnings(True)
     # A handler that fails (standard error is gone) says nothing rather than the values of the record.
     logging.raiseExceptions = False
+    # What no line of ours says is not looked up for each.
+    logging.logThreads = logging.logMultiprocessing = False
 
 
 def event(logger: logging.Logger, level: int, name: str, **fields: Any) -> None:

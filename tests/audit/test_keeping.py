@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
+from dmp_fhir.audit import keeping
 from dmp_fhir.audit.keeping import TraceKeeper
-from dmp_fhir.store.database import Database, StoreUnavailable
+from dmp_fhir.audit.placing import append_rows
+from dmp_fhir.store.database import Database, StoreUnavailable, Transaction
 from tests.store import rows
 
 
@@ -55,6 +57,43 @@ def test_all_rows_are_kept_in_one_commit(database: Database, monkeypatch: pytest
     assert len(commits) == 1
     with database.snapshot() as reader:
         assert sorted(reader.rows("SELECT id FROM audit_event")) == [(f"t{n}",) for n in range(6)]
+
+
+def test_who_comes_while_a_lot_is_committed_goes_along_with_the_next(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first lot is held at its commit until three more came: they are one lot, whoever of them came first."""
+    lots: list[list[str]] = []
+    came = threading.Semaphore(0)
+
+    def appending(tx: Transaction, kept: list[dict[str, Any]]) -> None:
+        append_rows(tx, kept)
+        lots.append(sorted(row["id"] for row in kept))
+        if len(lots) == 1:
+            with database.turns.waiting():
+                for _ in range(3):
+                    assert came.acquire(timeout=20)
+                while keeper._open is None or len(keeper._open.rows) < 3:
+                    time.sleep(0.001)
+
+    monkeypatch.setattr(keeping, "append_rows", appending)
+    keeper = TraceKeeper(database)
+
+    def read(number: int) -> None:
+        with database.turns.turn():
+            came.release()
+            keeper.keep([rows.trace("r", f"t{number}")])
+
+    first = threading.Thread(target=lambda: keeper.keep([rows.trace("r", "t0")]))
+    first.start()
+    while not lots:
+        time.sleep(0.001)
+    others = [threading.Thread(target=read, args=(number,)) for number in (1, 2, 3)]
+    for thread in others:
+        thread.start()
+    for thread in (first, *others):
+        thread.join(30)
+    assert lots == [["t0"], ["t1", "t2", "t3"]]
 
 
 def test_who_comes_alone_waits_for_nobody(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import raw_sql
+from benchmarks import raw_sql, trace
 from benchmarks.fill import Place, _fill, index_of
 from benchmarks.load import Measure
 from benchmarks.operations import MOST_CONNECTIONS, OPERATIONS, Index, Operation, Stored, kind_of
@@ -46,6 +46,12 @@ def test_every_operation_is_answered_and_done_again_by_the_driver(place: Place) 
         after = _rows(place)
         published = 4 if operation.key in ("publish", "simple") else 0
         assert after["document"] == before["document"] + published
+
+
+def test_a_log_of_the_trace_is_filled_proved_and_verified(tmp_path: Path) -> None:
+    columns = trace.size(tmp_path, 1_100).strip("| ").split(" | ")
+    assert columns[0] == "1,100"
+    assert all(float(each.replace(",", "")) > 0 for each in columns[1:])
 
 
 def _rows(place: Place) -> dict[str, int]:

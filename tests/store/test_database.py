@@ -19,6 +19,7 @@ from dmp_fhir.store.database import (
     UniqueViolation,
     connected_here,
 )
+from dmp_fhir.store.sqlite import SqliteConnection
 from tests.store import rows
 
 INS = {"system": "urn:oid:1.2.250.1.213.1.4.10", "value": "279035121518989", "record_id": "a"}
@@ -273,7 +274,7 @@ def test_other_constraints_are_told_apart_from_taken_keys(database: Database) ->
 
 
 def test_a_lock_held_too_long_is_unavailable(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dmp_fhir.store.sqlite.BUSY_SECONDS", 0.2)
+    monkeypatch.setattr("dmp_fhir.store.database.BUSY_SECONDS", 0.2)
     with database.transaction() as tx:
         tx.insert("record", rows.record("a"))
 
@@ -288,6 +289,81 @@ def test_a_lock_held_too_long_is_unavailable(database: Database, monkeypatch: py
         (answer,) = run_together(want)
     assert isinstance(answer, StoreUnavailable)
     want()
+
+
+def test_a_lock_that_another_process_holds_too_long_is_unavailable(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another Database on the same address waits as another process does: for the engine alone."""
+    monkeypatch.setattr("dmp_fhir.store.sqlite.BUSY_SECONDS", 0.2)
+    other = Database(database.url)
+
+    def want() -> None:
+        with other.transaction() as tx:
+            if tx.dialect == "postgresql":
+                tx.execute("SET LOCAL lock_timeout = '200ms'")
+            tx.execute("UPDATE record SET version = 2 WHERE id = 'a'")
+
+    with database.transaction() as tx:
+        tx.insert("record", rows.record("a"))
+    with database.transaction() as tx:
+        tx.execute("UPDATE record SET version = 3 WHERE id = 'a'")
+        (answer,) = run_together(want)
+    assert isinstance(answer, StoreUnavailable)
+    want()
+    other.close()
+
+
+def test_writers_of_one_process_wait_for_each_other_without_asking_sqlite(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[str] = []
+    if database.dialect == "sqlite":
+        begin = SqliteConnection.begin
+        monkeypatch.setattr(
+            SqliteConnection, "begin", lambda self, write: (begun.append("begin"), begin(self, write))[1]
+        )
+
+    def want() -> None:
+        with database.transaction() as tx:
+            tx.insert("record", rows.record("b"))
+            begun.append("second")
+
+    with database.turns.turn(), database.transaction() as tx:
+        tx.insert("record", rows.record("a"))
+        thread = threading.Thread(target=want)
+        thread.start()
+        time.sleep(0.05)
+        begun.append("first")
+    thread.join(20)
+    assert records(database) == ["a", "b"]
+    if database.dialect == "sqlite":
+        assert begun == ["begin", "first", "begin", "second", "begin"]
+
+
+def test_a_writer_that_failed_lets_the_next_one_begin(database: Database) -> None:
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match="ours"), database.transaction():
+            raise RuntimeError("ours")
+    with database.transaction() as tx:
+        tx.insert("record", rows.record("a"))
+    assert records(database) == ["a"]
+
+
+def test_a_child_writes_though_a_writer_of_its_parent_had_begun(database: Database) -> None:
+    if database._writer is not None:
+        database._writer.acquire()  # as another thread of the parent would have
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            with database.transaction() as tx:
+                tx.insert("record", rows.record("child"))
+            status = 0
+        finally:
+            os._exit(status)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert records(database) == ["child"]
 
 
 @pytest.mark.parametrize("url", ["sqlite://", "sqlite:///", "sqlite:///:memory:", "mysql://x/y", "registry.db", ""])

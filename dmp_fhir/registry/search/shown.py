@@ -7,7 +7,6 @@ The bytes stored are served as they are unless something in them is hidden from 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from typing import Any
 
 from dmp_fhir.registry.search.conditions import Predicate
@@ -40,9 +39,9 @@ def shown(reader: Reader, record_id: str, resources: list[Found], predicates: Ma
     named = {target for tree in trees.values() for target in _named(tree)}
     visible = _visible(reader, record_id, named, predicates["DocumentReference"]) if named else frozenset()
     return [
-        replace(each, body=without_hidden_entries(each.body, entries[each.id]))
+        each._replace(body=without_hidden_entries(each.body, entries[each.id]))
         if each.resource_type == "List"
-        else replace(each, body=_without_hidden_relations(each.body, trees[id(each)], visible))
+        else each._replace(body=_without_hidden_relations(each.body, trees[id(each)], visible))
         if id(each) in trees
         else each
         for each in resources
