@@ -113,6 +113,7 @@ _OPERATIONS = {
     "$explain-access": Text("Consultation des règles d'accès", "Access rules read"),
     "$validate": Text("Vérification de conformité", "Conformity checked"),
 }
+_PROOF = Text("Preuve d'une trace", "Proof of a trace entry")
 _COMMANDS = {
     "review-list": Text("Revue des accès d'urgence", "Review of emergency accesses"),
     "account-review": Text("Revue des accès d'un professionnel", "Review of a professional's accesses"),
@@ -215,7 +216,9 @@ def _action(event: Tree) -> Text:
         return _COMMANDS[interaction]
     asked = next((each.get("description", "") for each in event["entity"] if "query" in each), "")
     if interaction == "operation":
-        return next((text for name, text in _OPERATIONS.items() if name in asked), _OTHERS["E"])
+        names = [each.get("what", {}).get("reference", "") for each in event["entity"]]
+        other = _PROOF if any(name.startswith("AuditEvent/") for name in names) else _OTHERS["E"]
+        return next((text for name, text in _OPERATIONS.items() if name in asked), other)
     if interaction == "search-type":
         return _SEARCHES.get(asked.partition("?")[0], _OTHERS["E"])
     if event["action"] == "R":

@@ -46,6 +46,7 @@ def conformance() -> None:
     help="Write a report: html, junit or fhir, and where; may be repeated.",
 )
 @click.option("--jobs", default=2, show_default=True, type=click.IntRange(1, 16), help="Scenarios done at once.")
+@click.option("--fail-fast", is_flag=True, help="End at the first case that does not pass.")
 @_LANGUAGE
 def run(
     base_url: str | None,
@@ -54,6 +55,7 @@ def run(
     only: tuple[str, ...],
     reports: tuple[tuple[str, Path], ...],
     jobs: int,
+    fail_fast: bool,
     language: str,
 ) -> None:
     """Run the scenarios against a server. Exit code: 0 when nothing that SHALL be fails, 1 otherwise, 2 for a mistake
@@ -66,7 +68,7 @@ def run(
     console = Console()
     view = LiveView(console, sum(1 for each in chosen for _ in each.cases()), language)
     with view:
-        report = Runner(config, suite(), observe=view, jobs=jobs).run(chosen)
+        report = Runner(config, suite(), observe=view, jobs=jobs, fail_fast=fail_fast).run(chosen)
     summary(console, report, language)
     for kind, path in reports:
         path.write_bytes(WRITERS[kind](report, language))

@@ -42,7 +42,8 @@ class _Blocked(Exception):
 
 
 class Runner:
-    """One run of some scenarios. `observe` is told of each case as it ends; `jobs` scenarios are done at once."""
+    """One run of some scenarios. `observe` is told of each case as it ends; `jobs` scenarios are done at once. With
+    `fail_fast` no case begins after one has not passed; the report then holds what was done."""
 
     def __init__(
         self,
@@ -53,6 +54,7 @@ class Runner:
         session: requests.Session | None = None,
         observe: Observer = lambda result: None,
         jobs: int = 2,
+        fail_fast: bool = False,
         run: str | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -60,6 +62,7 @@ class Runner:
         self.session = session or requests.Session()
         self.tokens = tokens or Tokens(self.session)
         self.observe = observe
+        self.fail_fast, self._failed = fail_fast, False
         self.run_id = run or secrets.token_hex(5)
         # A minute ago: decisions are in force at once, whatever little the clocks differ.
         self.now = datetime.fromtimestamp(clock() - 60, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -73,10 +76,11 @@ class Runner:
         alone = [case for each in scenarios if each.alone for case in each.cases()]
         if self.jobs > 1:
             with ThreadPoolExecutor(self.jobs) as pool:
-                results = list(pool.map(self._try, together))
+                tried = list(pool.map(self._try, together))
         else:
-            results = [self._try(each) for each in together]
-        results += [self._try(each) for each in alone]
+            tried = [self._try(each) for each in together]
+        tried += [self._try(each) for each in alone]
+        results = [each for each in tried if each is not None]
         for given in self._givens.values():
             if isinstance(given, _Performer):
                 given.clean_up()
@@ -100,13 +104,17 @@ class Runner:
         found = evaluate("software.name", answer.tree or {}) + evaluate("software.version", answer.tree or {})
         return " ".join(map(str, found))
 
-    def _try(self, case: Case) -> CaseResult:
+    def _try(self, case: Case) -> CaseResult | None:
+        """The result of a case; None when the run ended before it."""
+        if self.fail_fast and self._failed:
+            return None
         started = time.monotonic()
         result = CaseResult(case)
         if reason := self._left_out(case.scenario):
             result.outcome, result.reason = SKIPPED, reason
         else:
             self._perform(case, result)
+        self._failed |= result.outcome in (FAILED, BLOCKED)
         result.seconds = time.monotonic() - started
         self.observe(result)
         return result

@@ -264,6 +264,9 @@ def test_a_software_runs_its_transactions_and_reads_what_was_wrong(
     assert software.get(url, timeout=20).status_code == 200
     page = requests.get(f"{base}/exchanges", headers={"Accept-Language": "fr"}, timeout=20)
     assert "Demandé comme il faut" in page.text
+    paused = requests.get(f"{base}/exchanges?pause", headers={"Accept-Language": "en"}, timeout=20).text
+    assert ('http-equiv="refresh"' in page.text, 'http-equiv="refresh"' in paused) == (True, False)
+    assert '<a href="?">Resume</a>' in paused
     assert "default-src 'none'" in page.headers["Content-Security-Policy"]
     process.send_signal(signal.SIGINT)
     printed, complaints = process.communicate(timeout=60)

@@ -131,8 +131,11 @@ def application(server: Server, wrong: Wrong) -> WSGIApplication:
             request.get_data(),
         )
         told = wrong(ask, server)
-        headers = [(name, value) for name, value in told.headers if name.lower() != "content-length"]
-        start(f"{told.status} X", [*headers, ("Content-Length", str(len(told.body)))])
+        headers = list(told.headers)
+        if ask.method != "HEAD":
+            headers = [(name, value) for name, value in headers if name.lower() != "content-length"]
+            headers.append(("Content-Length", str(len(told.body))))
+        start(f"{told.status} X", headers)
         return [told.body]
 
     return respond

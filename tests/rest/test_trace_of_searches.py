@@ -66,3 +66,7 @@ def test_the_history_and_iti_81_list_the_same_acts(registry: Caller) -> None:
     assert address[18:] not in str(cut)
     alone = registry.get(f"AuditEvent/{cut[0]['id']}", by=PATIENT)
     assert (alone.status, alone.tree) == (200, cut[0])
+    # Whoever has an entry proven reads so in the history.
+    assert registry.get(f"AuditEvent/{cut[0]['id']}/$inclusion-proof", by=PATIENT).status == 200
+    text = registry.get("Patient/$access-history?_format=text&_count=1", by=PATIENT).content.decode()
+    assert "— Preuve d'une trace" in text

@@ -60,7 +60,9 @@ class Scene:
                 return "POST", "", JSON, body(lot(f"killed {self.number}", str(self.number).encode()))
             case "simple":
                 return "POST", "/DocumentReference", JSON, body(simple(f"killed {self.number}"))
-        change = json.dumps([archived(self.number % 2 == 0)]).encode()
+        with self.database.snapshot() as reader:
+            row = reader.row("SELECT archived FROM document WHERE id = :id", {"id": self.document})
+        change = json.dumps([archived(not (row and row[0]))]).encode()  # what changes nothing makes no version
         return "PATCH", f"/DocumentReference/{self.document}", "application/json-patch+json", change
 
     def kill(self, name: str, point: str, which: int) -> bool:

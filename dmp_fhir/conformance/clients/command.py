@@ -107,7 +107,7 @@ def _page(request: Request, result: Result, language: str) -> Response:
     if request.path != PAGE or request.method != "GET":
         return Response("not found\n", 404, headers=_HEADERS)
     asked = request.accept_languages.best_match(["fr", "en"]) or language
-    page = write_html(result, asked, refresh_s=_REFRESH_S)
+    page = write_html(result, asked, live=True, refresh_s=0 if "pause" in request.args else _REFRESH_S)
     return Response(page, content_type="text/html; charset=utf-8", headers=_HEADERS)
 
 
@@ -121,10 +121,13 @@ def _behind(server: str | None, folder: Path, base_url: str) -> Iterator[str]:
     command = [sys.executable, "-m", "dmp_fhir", "sandbox", "--folder", str(folder), "--reset-at", "never"]
     command += ["--port", str(port), "--base-url", base_url]
     # A group of its own: Ctrl-C is ours to hand on, after the last answer.
-    sandbox = subprocess.Popen(command, start_new_session=True, stdout=subprocess.DEVNULL)
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    log = folder / "sandbox.log"
+    with log.open("wb") as output:  # the terminal is for the exchanges
+        sandbox = subprocess.Popen(command, start_new_session=True, stdout=output, stderr=output)
     try:
         address = f"http://127.0.0.1:{port}/fhir"
-        _wait(sandbox, address)
+        _wait(sandbox, address, log)
         yield address
     finally:
         with contextlib.suppress(ProcessLookupError):
@@ -132,7 +135,7 @@ def _behind(server: str | None, folder: Path, base_url: str) -> Iterator[str]:
         sandbox.wait(timeout=60)
 
 
-def _wait(sandbox: subprocess.Popen[bytes], address: str) -> None:
+def _wait(sandbox: subprocess.Popen[bytes], address: str, log: Path) -> None:
     until = time.monotonic() + _START_S
     while True:
         try:
@@ -140,7 +143,7 @@ def _wait(sandbox: subprocess.Popen[bytes], address: str) -> None:
             return
         except requests.RequestException as fault:
             if sandbox.poll() is not None or time.monotonic() > until:
-                raise click.ClickException("the sandbox did not start") from fault
+                raise click.ClickException(f"the sandbox did not start: see {log}") from fault
             time.sleep(0.2)
 
 

@@ -32,13 +32,14 @@ _COLOURS = {SEEN: "green", WRONG: "red", MISSING: "yellow"}
 Tree = dict[str, Any]
 
 
-def write_html(result: Result, language: str, *, refresh_s: int = 0) -> str:
-    """The page; `refresh_s` makes a browser ask again, for the live one."""
+def write_html(result: Result, language: str, *, live: bool = False, refresh_s: int = 0) -> str:
+    """The page; of the `live` one, `refresh_s` makes a browser ask again (0: paused, to read in peace)."""
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     source = files("dmp_fhir.conformance.clients").joinpath("report.html").read_text("utf-8")
     return environment.from_string(source).render(
         fr=language == "fr",
         language=language,
+        live=live,
         refresh_s=refresh_s,
         title=result.profile.title.in_language(language),
         conforming=result.conforming,

@@ -25,6 +25,8 @@ def write_html(report: Report, language: str) -> bytes:
         seconds=round(report.ended - report.started),
         outcomes=[(each, word(each, language)) for each in OUTCOMES],
         obligations=OBLIGATIONS,
+        # What did not pass is what one looks for.
+        nothing_failed=all(each.outcome in (PASSED, SKIPPED) for each in report.results),
         groups=[
             (name, report.groups[name].in_language(language), [_row(each, report, language) for each in results])
             for name, results in report.by_group()
