@@ -91,6 +91,9 @@ def measure(
         if isinstance(answer, str):
             raise RuntimeError(f"{operation.key}: {answer}")
         latencies += array("d", answer)
+    if not latencies:
+        # A machine that is busy with something else: nothing was begun and answered in this time.
+        return measure(server, operation, index, 3 * seconds, connections, beside)
     latencies.sort()
     return Measure(len(latencies) / seconds, latencies, used / len(latencies))
 
