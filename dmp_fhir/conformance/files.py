@@ -6,9 +6,9 @@ from typing import Any
 
 import yaml
 
-_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def read_yaml(text: str) -> Any:
     """The tree of a document, of plain values only. yaml.YAMLError when it is none."""
-    return yaml.load(text, Loader=_Loader)  # noqa: S506 (a safe loader, either way)
+    return yaml.load(text, Loader=LOADER)  # noqa: S506 (a safe loader, either way)

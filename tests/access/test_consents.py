@@ -67,6 +67,12 @@ def test_using_a_team_renews_it(registry: Caller, office: Office) -> None:
     (stated,) = team_consents(registry)
     assert looks(registry, "infirmiere-robert", MARCEL) == 200
     assert team_consents(registry) == [stated]
+    # The stated one lasts for decades: it goes, so that the other one alone is used.
+    withdrawn = registry.ask(
+        "PUT", f"Consent/{stated['id']}", stated | {"status": "inactive"}, by="patient-marcel-durand"
+    )
+    assert withdrawn.status == 200, withdrawn.content
+    assert looks(registry, "infirmiere-robert", MARCEL) == 403
     team = stated["provision"]["actor"][0]["reference"]
     answer = registry.create(consent("EQUIPE", "permit", MARCEL, team), by="patient-marcel-durand")
     assert answer.status == 201, answer.content
