@@ -30,6 +30,7 @@ MOST_HEADERS = 32_768
 # Requests that a worker takes in; those beyond `--threads` wait for a place, or for their client to send (TF-224).
 MOST_CLIENTS = 256
 # malloc.h of glibc.
+_M_MMAP_THRESHOLD = -3
 _M_ARENA_MAX = -8
 _FILE = click.Path(exists=True, dir_okay=False)
 
@@ -144,7 +145,9 @@ def _folder_of_metrics() -> Iterator[None]:
 
 
 def _share_one_heap() -> None:
-    """Threads that take turns need no heap each: glibc would keep what a large request took once for every thread."""
+    """Threads that take turns need no heap each: glibc would keep what a large request took once for every thread, and
+    would learn to keep room for large bodies, which it gives back to the system now (mallopt(3))."""
     glibc = ctypes.CDLL(None)
     if hasattr(glibc, "mallopt"):
         glibc.mallopt(_M_ARENA_MAX, 1)
+        glibc.mallopt(_M_MMAP_THRESHOLD, 1 << 20)

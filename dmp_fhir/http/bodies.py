@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+from io import BytesIO
 from typing import NoReturn
 
 from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
@@ -39,15 +41,16 @@ def read_body(request: HttpRequest, limit: int, room: Room) -> bytes:
 
 def _by_pieces(request: HttpRequest, limit: int, room: Room) -> bytes:
     """A body that is large, or does not say how long it is; what is over the limit is left where it is."""
-    pieces: list[bytes] = []
+    gc.collect()  # refusals leave cycles that may hold the large body before this one
+    body = BytesIO()  # hands out what it holds without a second copy
     taken = 0
     try:
         while taken <= limit and (piece := request.stream.read(PIECE)):
             if not room.take(len(piece)):
                 _full()
             taken += len(piece)
-            pieces.append(piece)
-        return b"".join(pieces)
+            body.write(piece)
+        return body.getvalue()
     finally:
         room.give(taken)
 
