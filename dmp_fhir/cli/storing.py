@@ -16,7 +16,7 @@ from dmp_fhir.store import schema
 from dmp_fhir.store.check import check as check_store
 from dmp_fhir.store.database import Database
 from dmp_fhir.store.errors import KeysRefused
-from dmp_fhir.store.opening import HOLD_MATRICULES, give_keys, master_keys
+from dmp_fhir.store.opening import TABLES_WITH_MATRICULES, give_keys, master_keys
 from dmp_fhir.store.payloads import PayloadStore
 
 ORPHAN_GRACE_MS = 3_600_000
@@ -50,7 +50,7 @@ def give_keys_to(settings: Settings) -> None:
     finally:
         database.close()
     if hidden:
-        schema.forget(settings.database, HOLD_MATRICULES)
+        schema.forget(settings.database, TABLES_WITH_MATRICULES)
 
 
 def _trace_migration(settings: Settings, before: str | None) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from io import BytesIO
 from typing import NoReturn
 
@@ -41,7 +40,6 @@ def read_body(request: HttpRequest, limit: int, room: Room) -> bytes:
 
 def _by_pieces(request: HttpRequest, limit: int, room: Room) -> bytes:
     """A body that is large, or does not say how long it is; what is over the limit is left where it is."""
-    gc.collect()  # refusals leave cycles that may hold the large body before this one
     body = BytesIO()  # hands out what it holds without a second copy
     taken = 0
     try:

@@ -72,7 +72,8 @@ def around(application: WSGIApplication, services: Services) -> WSGIApplication:
         ours = path.startswith(below) or path == PREFIX
         if not ours or environ["REQUEST_METHOD"] not in _USUAL or environ.get("SCRIPT_NAME"):
             return application(environ, start_response)
-        asked = HttpRequest(environ)
+        # Not put into its own environ, which would be a cycle and keep the body until the next collection.
+        asked = HttpRequest(environ, populate_request=False)
         try:
             rendered = answer(asked, services, asked.path.removeprefix(PREFIX)[1:])
         except Exception as fault:

@@ -85,7 +85,7 @@ def give_keys(
         store.close()
 
 
-HOLD_MATRICULES = ("ins", "search_token")
+TABLES_WITH_MATRICULES = ("ins", "search_token")
 
 
 def _begin(tx: Transaction, keys: KeyRing, now_ms: int) -> bool:
