@@ -1,4 +1,4 @@
-"""Files that several processes may make at once, and that must be there after a power cut."""
+"""Files that several processes may make at once or read meanwhile, and that must be there after a power cut."""
 
 from __future__ import annotations
 
@@ -23,6 +23,18 @@ def make_once(path: Path, content: bytes) -> None:
         pass
     finally:
         draft.unlink(missing_ok=True)
+
+
+def replace_whole(path: Path, content: bytes, mode: int = 0o600) -> None:
+    """Write a file, or another content in its place: who reads meanwhile finds the one or the other, whole. Its folder
+    is there."""
+    draft = path.with_name(f".{path.name}.draft")
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.rename(path)
+    flush_folder(path.parent)
 
 
 def flush_folder(folder: Path) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import fcntl
 import logging
-import os
 import time
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from typing import Any
 import orjson
 import requests
 
+from dmp_fhir.files import replace_whole
 from dmp_fhir.store.bodies import event_place, open_body
 from dmp_fhir.store.database import Database
 from dmp_fhir.store.errors import KeyDestroyed
@@ -152,10 +152,4 @@ def _cursor(folder: Path, repository: Repository) -> int:
 
 
 def _keep(folder: Path, repository: Repository, cursor: int) -> None:
-    draft = folder / f".{FILE_NAME}"
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as stream:
-        stream.write(orjson.dumps({repository.address: cursor}))
-        stream.flush()
-        os.fsync(stream.fileno())
-    draft.rename(folder / FILE_NAME)
+    replace_whole(folder / FILE_NAME, orjson.dumps({repository.address: cursor}))

@@ -39,6 +39,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from dmp_fhir.audit.placing import lock_tree
 from dmp_fhir.audit.tree import Frontier
+from dmp_fhir.files import replace_whole
 from dmp_fhir.instants import Clock, system_clock
 from dmp_fhir.store.database import Database, Reader, Transaction
 
@@ -174,19 +175,10 @@ class HeadKeys:
         signing = Ed25519PrivateKey.generate()
         public = PublicKey(key_id_of(signing.public_key()), signing.public_key(), self._clock())
         pem = signing.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-        _write_whole(self.folder / SIGNING_KEY, pem, 0o600)
+        replace_whole(self.folder / SIGNING_KEY, pem)
         jwks = {"keys": [each.jwk for each in (*before, public)]}
-        _write_whole(self.folder / PUBLIC_KEYS, json.dumps(jwks, indent=1).encode(), 0o644)
+        replace_whole(self.folder / PUBLIC_KEYS, json.dumps(jwks, indent=1).encode(), 0o644)
         return public.id
-
-
-def _write_whole(path: Path, data: bytes, mode: int) -> None:
-    draft = path.with_name(f".{path.name}")
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.rename(path)
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from pathlib import Path
 
 import click
@@ -11,6 +10,7 @@ import click
 from dmp_fhir.audit.administration import trace_command
 from dmp_fhir.audit.events import Observer
 from dmp_fhir.cli.opening import current_settings, registry_of
+from dmp_fhir.files import replace_whole
 from dmp_fhir.instants import system_clock
 from dmp_fhir.policy.matrix import FILE_NAME, BadMatrix, in_force, packaged, read_matrix
 from dmp_fhir.settings import Settings
@@ -51,13 +51,7 @@ def load(file: Path) -> None:
     if found.version in _versions(settings.data_folder, data):
         raise click.ClickException(f"{file}: another matrix already has the version {found.version}; give it its own")
     settings.data_folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    draft = settings.data_folder / f".{FILE_NAME}"
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
-    with os.fdopen(descriptor, "wb") as stream:
-        stream.write(data)
-        stream.flush()
-        os.fsync(stream.fileno())
-    draft.rename(settings.data_folder / FILE_NAME)
+    replace_whole(settings.data_folder / FILE_NAME, data, 0o644)
     _trace_matrix(settings, f"version {found.version}")
     click.echo(f"version {found.version} in force at the next start of the server")
 

@@ -7,7 +7,6 @@ A message is marked as sent after its file is durable: a kill in between sends t
 from __future__ import annotations
 
 import logging
-import os
 import time
 from pathlib import Path
 from typing import Protocol
@@ -17,6 +16,7 @@ import orjson
 from dmp_fhir.audit import log
 from dmp_fhir.audit.acts import Act
 from dmp_fhir.audit.events import THIS_SERVER, Observer
+from dmp_fhir.files import replace_whole
 from dmp_fhir.identity.context import AccessContext
 from dmp_fhir.instants import instant_text
 from dmp_fhir.notify.messages import TEXTS
@@ -63,13 +63,7 @@ class FileSender:
                 "en": text.en,
             }
         )
-        draft = self.folder / f".{message.id}"
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(body)
-            stream.flush()
-            os.fsync(stream.fileno())
-        draft.rename(self.folder / f"{message.id}.json")
+        replace_whole(self.folder / f"{message.id}.json", body)
 
     def close(self) -> None:
         """Files need none."""
