@@ -38,11 +38,6 @@ class Consistency:
     path: list[bytes]
 
 
-def position_of(reader: Reader, event_id: str) -> int | None:
-    row = reader.row("SELECT position FROM audit_event WHERE id = :id", {"id": event_id})
-    return row[0] if row else None
-
-
 def inclusion(reader: Reader, event_id: str) -> Inclusion | None:
     """The proof of an entry in the tree of the latest head; None when there is no such entry, or no head over it."""
     values = reader.row(f"SELECT {', '.join(_ROW)} FROM audit_event WHERE id = :id", {"id": event_id})

@@ -17,7 +17,8 @@ from dmp_fhir.instants import instant_text
 from dmp_fhir.interactions.gate import Gate, raw_request
 from dmp_fhir.interactions.messages import Request, Response
 from dmp_fhir.interactions.search import caller_of
-from dmp_fhir.outcome import not_found, refuse
+from dmp_fhir.interactions.seeking import sought
+from dmp_fhir.outcome import refuse
 from dmp_fhir.policy.actions import Action
 from dmp_fhir.policy.predicate import audit_predicate
 from dmp_fhir.registry.history import Line, Period, history_length, history_lines, titles_of
@@ -54,8 +55,7 @@ class _Asked(NamedTuple):
 
 def access_history(gate: Gate) -> Response:
     request = gate.exchange.request
-    record_id = _record(gate)
-    decision = gate.permit_by_id(Action.AUDIT_READ_OWN, record_id)
+    _, record_id, decision = sought(gate, _home(gate), lambda record_id: record_id, Action.AUDIT_READ_OWN)
     asked = _asked(gate, request, record_id)
     standing = gate.standing(record_id)
     predicate = audit_predicate(gate.context, standing, gate.now, settings=gate.settings)
@@ -78,11 +78,11 @@ def access_history(gate: Gate) -> Response:
     return _answer(request, entries, total, link)
 
 
-def _record(gate: Gate) -> str:
-    """The record asked for, or the caller's own; the uniform 404 when there is none."""
+def _home(gate: Gate) -> str | None:
+    """The record asked for, or the caller's own; None when there is none."""
     request, context = gate.exchange.request, gate.context
     if request.id is not None:
-        return find_record(gate.reader, PatientById(request.id)) or not_found()
+        return find_record(gate.reader, PatientById(request.id))
     person = parse_person_id(context.person_id) if context.person_id else None
     if context.actor_category not in _PATIENT_SIDE or person is None:
         refuse(
@@ -92,7 +92,7 @@ def _record(gate: Gate) -> str:
             f"Name the record: Patient/[id]/{OPERATION}.",
             rule="D12",
         )
-    return find_record(gate.reader, PatientByIdentifier(person.system, person.value)) or not_found()
+    return find_record(gate.reader, PatientByIdentifier(person.system, person.value))
 
 
 # --- what was asked -------------------------------------------------------------------------------

@@ -33,7 +33,7 @@ def _handle(exchange: Exchange) -> Response:
             return _handle_bundle(exchange)
         check_route(request)
         if request.operation in trace_proofs.OPERATIONS:
-            trace_proofs.seal_first(exchange.services, request)
+            return trace_proofs.proving(exchange)
         if request.method in ("GET", "HEAD") or request.operation in ("_search", *OPERATIONS):
             return reading(exchange, route_read)
         return writing(exchange, lambda gate: route_write(gate, request))

@@ -20,6 +20,7 @@ from dmp_fhir.identity.sandbox import AUDIENCE, ISSUER, claims_of, personas
 from dmp_fhir.instants import instant_text
 from dmp_fhir.interactions.gate import Gate, raw_request
 from dmp_fhir.interactions.messages import Request, Response
+from dmp_fhir.interactions.seeking import sought
 from dmp_fhir.outcome import TRANSLATION, not_found, refuse
 from dmp_fhir.policy import explain
 from dmp_fhir.policy.actions import CONSULTATION, Action
@@ -33,7 +34,7 @@ from dmp_fhir.registry.documents import stored_document
 from dmp_fhir.registry.records import find_record
 from dmp_fhir.registry.search.query import PatientById
 from dmp_fhir.registry.shelves import current
-from dmp_fhir.registry.versions import home_of
+from dmp_fhir.registry.versions import Found, home_of
 from dmp_fhir.store.tables import DIRECTORY
 from dmp_fhir.wire.json import parse_json
 
@@ -49,8 +50,7 @@ _IN = ("actor-category", "profession", "purpose", "professional", "structure")
 def explain_access(gate: Gate) -> Response:
     """The explanation asked for, traced as an operation on the record."""
     request = gate.exchange.request
-    record_id, facts = _subject(gate)
-    decision = _right(gate, record_id, facts)
+    record_id, facts, decision = _subject(gate)
     standing, now = gate.standing(record_id), gate.now
     given = _parameters(request, gate.context)
     asked = _asked(gate, record_id, given)
@@ -80,29 +80,32 @@ def explain_access(gate: Gate) -> Response:
 # --- who may ask ----------------------------------------------------------------------------------
 
 
-def _subject(gate: Gate) -> tuple[str, DocumentFacts | None]:
-    """The record and, for a DocumentReference, what the rules look at in it; 404 when it is not here."""
+def _subject(gate: Gate) -> tuple[str, DocumentFacts | None, Decision]:
+    """The record; for a DocumentReference, what the rules look at in it; and the decision that opens the explanation:
+    who sees the whole history of a record (AR-97) learns its reasons. 404 for everybody else."""
     request = gate.exchange.request
+    support = gate.context.actor_category == "SUPPORT" and in_sandbox(gate)
+    action = Action.DMP_EXISTS if support else Action.AUDIT_READ_FULL
     if request.resource_type == "Patient":
-        record_id = find_record(gate.reader, PatientById(request.id or ""))
-        return record_id or not_found(), None
+        home = find_record(gate.reader, PatientById(request.id or ""))
+        record_id, _, decision = sought(gate, home, lambda record_id: record_id, action)
+        _require_asker(gate, support)
+        return record_id, None, decision
     home = home_of(gate.reader, "DocumentReference", request.id or "")
-    document = stored_document(gate.reader, home, request.id or "") if home else None
-    if home is None or document is None:
-        not_found()
-    return home, document.facts
+
+    def look(record_id: str) -> Found | None:
+        predicate = None if support else gate.predicates(record_id)["DocumentReference"]
+        return current(gate.reader, record_id, "DocumentReference", request.id or "", predicate)
+
+    found, record_id, decision = sought(gate, home, look, action)
+    _require_asker(gate, support)
+    document = stored_document(gate.reader, record_id, found.id) or not_found()
+    return record_id, document.facts, decision
 
 
-def _right(gate: Gate, record_id: str, facts: DocumentFacts | None) -> Decision:
-    """The decision that opens the explanation: who sees the whole history of a record (AR-97) learns its reasons."""
-    context = gate.context
-    if context.actor_category == "SUPPORT" and in_sandbox(gate):
-        return gate.permit_by_id(Action.DMP_EXISTS, record_id)
-    if context.actor_category not in _ASKERS:
-        gate.standing(record_id)
+def _require_asker(gate: Gate, support: bool) -> None:
+    if not support and gate.context.actor_category not in _ASKERS:
         not_found("ACTEUR_NON_HABILITE", ("AR-97",))
-    decision = gate.permit_by_id(Action.AUDIT_READ_FULL, record_id)
-    return gate.permit_by_id(Action.DOC_READ, record_id, facts) if facts is not None else decision
 
 
 def in_sandbox(gate: Gate) -> bool:

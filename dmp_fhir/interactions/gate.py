@@ -18,7 +18,7 @@ from dmp_fhir.audit.alerts import raise_with_trace
 from dmp_fhir.interactions.duties import carry_out, is_done, is_owed
 from dmp_fhir.interactions.messages import Request, Response
 from dmp_fhir.interactions.services import Exchange
-from dmp_fhir.outcome import Refusal, not_found
+from dmp_fhir.outcome import Refusal, Refused
 from dmp_fhir.policy.actions import Action
 from dmp_fhir.policy.engine import Decision, decide
 from dmp_fhir.policy.facts import ConsentTarget, DocumentFacts
@@ -32,7 +32,7 @@ from dmp_fhir.policy.predicate import (
 )
 from dmp_fhir.policy.refusals import PolicyInTrouble, refuse_record
 from dmp_fhir.policy.relation import EMERGENCIES, EMERGENCY_PURPOSES, PROFESSIONALS, Relation
-from dmp_fhir.policy.standing import NO_RECORD, NOT_LINKED, Standing, load_grants, load_standing
+from dmp_fhir.policy.standing import NO_RECORD, NOT_LINKED, NOWHERE, Standing, load_grants, load_standing, nowhere
 from dmp_fhir.registry.consents import consents_behind
 from dmp_fhir.registry.versions import Found
 from dmp_fhir.store.clock import RecordClock, lock_record
@@ -106,18 +106,48 @@ class Gate:
         self.acts: list[Act] = []
         self.owed: dict[str, list[Decision]] = {}
         self._standings: dict[str, Standing] = {}
+        self._reached: Refused | None = None
 
     def standing(self, record_id: str | None) -> Standing:
         if record_id is None or record_id == DIRECTORY:
             return NO_RECORD
+        if record_id == NOWHERE:
+            return nowhere(self.context.actor_id, self.context.person_id)
         if record_id not in self._standings:
-            self.exchange.trail.record_id = record_id
-            self.exchange.services.ceiling.look_at_record(self.context, record_id, self.now)
+            self._count(record_id)
             self._standings[record_id] = _certain(lambda: self._load(record_id), Standing)
         return self._standings[record_id]
 
+    def look_into(self, record_id: str) -> None:
+        """Load a standing for somebody who asks by id (seeking.py): the same for NOWHERE, and nothing is locked. A
+        ceiling that is reached is no refusal before `found` is called: who may not see what they ask for learns nothing
+        of it."""
+        if record_id == DIRECTORY or record_id in self._standings:
+            return
+        if record_id != NOWHERE:
+            try:
+                self._count(record_id)
+            except Refused as reached:
+                self._reached = reached
+        self._standings[record_id] = _certain(lambda: self._look(record_id), Standing)
+
+    def found(self, *, something: bool) -> None:
+        """Whether there was something to see for who asked by id: then a ceiling that is reached is told."""
+        reached, self._reached = self._reached, None
+        if reached is not None and something:
+            raise reached
+        if reached is not None and reached.refusal.alert is not None:
+            self.exchange.services.ceiling.alert_failed(self.context, reached.refusal.alert, self.now)
+
+    def _count(self, record_id: str) -> None:
+        self.exchange.trail.record_id = record_id
+        self.exchange.services.ceiling.look_at_record(self.context, record_id, self.now)
+
     def _load(self, record_id: str) -> Standing:
-        standing = load_standing(self.reader, record_id, self.now, self.settings.majority_age, author=self._author())
+        return self._look(record_id, self._author())
+
+    def _look(self, record_id: str, author: tuple[str, str | None] | None = None) -> Standing:
+        standing = load_standing(self.reader, record_id, self.now, self.settings.majority_age, author=author)
         if self.context.purpose in EMERGENCY_PURPOSES:
             grants = load_grants(self.reader, record_id, self.context.actor_id, self.now)
             standing = replace(standing, grants=grants)
@@ -163,13 +193,6 @@ class Gate:
         )
         if not decision.permit:
             refuse_record(decision)
-
-    def permit_by_id(self, action: Action, record_id: str | None, facts: DocumentFacts | None = None) -> Decision:
-        """As `permit`, for a resource asked for by its id: any refusal is the uniform 404 (TF-001)."""
-        decision = self.decide(action, record_id, facts)
-        if not decision.permit:
-            not_found(decision.reason, decision.rules)
-        return decision
 
     def predicates(self, record_id: str, action: Action = Action.DOC_LIST) -> Mapping[str, Predicate]:
         """What the caller may see of a record, per type of resource: part of every query. With `DOC_FINDID`, also the
@@ -276,12 +299,9 @@ class Writing(Gate):
         self._clocks: dict[str, RecordClock] = {}
 
     def _load(self, record_id: str) -> Standing:
+        # Without asking for authorship: what is deposited in this transaction has authors too.
         self.lock(record_id)
-        return super()._load(record_id)
-
-    def _author(self) -> None:
-        # What is deposited in this transaction has authors too: predicates always look.
-        return None
+        return self._look(record_id)
 
     def lock(self, record_id: str) -> RecordClock:
         if record_id not in self._clocks:

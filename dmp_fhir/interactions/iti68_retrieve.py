@@ -12,6 +12,7 @@ from dmp_fhir.instants import instant_text
 from dmp_fhir.interactions.conditions import etag, is_unchanged, require_unmodified
 from dmp_fhir.interactions.gate import Gate
 from dmp_fhir.interactions.messages import Response
+from dmp_fhir.interactions.seeking import sought
 from dmp_fhir.outcome import not_found, refuse
 from dmp_fhir.policy.actions import Action
 from dmp_fhir.registry.payloads import Payload, content_of, visible_payload
@@ -22,14 +23,13 @@ from dmp_fhir.wire.negotiation import Format, media_type, quality
 def retrieve(gate: Gate) -> Response:
     request = gate.exchange.request
     resource_type, payload_id = request.resource_type or "", request.id or ""
-    record_id = home_of(gate.reader, resource_type, payload_id)
-    if record_id is None:
-        not_found()
-    decision = gate.permit_by_id(Action.DOC_READ, record_id)
-    predicate = gate.predicates(record_id)["DocumentReference"]
-    payload = visible_payload(gate.reader, record_id, resource_type, payload_id, predicate)
-    if payload is None:
-        not_found("DOCUMENT_INVISIBLE")
+    home = home_of(gate.reader, resource_type, payload_id)
+
+    def look(record_id: str) -> Payload | None:
+        predicate = gate.predicates(record_id)["DocumentReference"]
+        return visible_payload(gate.reader, record_id, resource_type, payload_id, predicate)
+
+    payload, record_id, decision = sought(gate, home, look, Action.DOC_READ)
     if request.version not in (None, "1"):
         not_found()
     found = Found(resource_type, payload_id, 1, payload.created, b"")

@@ -16,6 +16,7 @@ from dmp_fhir.instants import instant_text
 from dmp_fhir.interactions.conditions import answer_found, etag
 from dmp_fhir.interactions.gate import Gate
 from dmp_fhir.interactions.messages import Response
+from dmp_fhir.interactions.seeking import sought
 from dmp_fhir.outcome import not_found, refuse
 from dmp_fhir.policy.actions import Action
 from dmp_fhir.policy.engine import Decision
@@ -108,15 +109,14 @@ def visible(gate: Gate, *, deleted: bool = False) -> tuple[Found, str, Decision]
         return _visible_audit_event(gate, resource_id)
     if resource_type not in SHELVES:
         not_found()
-    record_id = home_of(gate.reader, resource_type, resource_id)
-    if record_id is None:
-        not_found()
+    home = home_of(gate.reader, resource_type, resource_id)
+
+    def look(record_id: str) -> Found | None:
+        predicate = None if record_id == DIRECTORY else gate.predicates(record_id).get(resource_type)
+        return current(gate.reader, record_id, resource_type, resource_id, predicate)
+
     action = Action.PARTY_READ if resource_type in DIRECTORY_TYPES else _ACTIONS[resource_type]
-    decision = gate.permit_by_id(action, None if record_id == DIRECTORY else record_id)
-    predicate = None if record_id == DIRECTORY else gate.predicates(record_id).get(resource_type)
-    found = current(gate.reader, record_id, resource_type, resource_id, predicate)
-    if found is None:
-        not_found("DOCUMENT_INVISIBLE")
+    found, record_id, decision = sought(gate, home, look, action)
     if found.method == "DELETE" and not deleted:
         gone(found)
     (found,) = _shown(gate, record_id, found)
@@ -125,19 +125,12 @@ def visible(gate: Gate, *, deleted: bool = False) -> tuple[Found, str, Decision]
 
 def _visible_audit_event(gate: Gate, event_id: str) -> tuple[Found, str, Decision]:
     """An entry of the trace, in the record it belongs to."""
-    home = home_of_event(gate, event_id)
-    decision = gate.permit_by_id(Action.AUDIT_READ_OWN, home)
-    found = audit_event(gate.reader, home, event_id, gate.predicates(home)["AuditEvent"])
-    if found is None:
-        not_found()
-    return found, home, decision
-
-
-def home_of_event(gate: Gate, event_id: str) -> str:
     row = gate.reader.row("SELECT record_id FROM audit_event WHERE id = :id AND record_id <> ''", {"id": event_id})
-    if row is None:
-        not_found()
-    return str(row[0])
+
+    def look(record_id: str) -> Found | None:
+        return audit_event(gate.reader, record_id, event_id, gate.predicates(record_id)["AuditEvent"])
+
+    return sought(gate, row[0] if row else None, look, Action.AUDIT_READ_OWN)
 
 
 def _shown(gate: Gate, record_id: str, *versions: Found) -> list[Found]:

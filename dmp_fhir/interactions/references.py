@@ -13,6 +13,7 @@ from dmp_fhir.policy.refusals import refuse_record
 from dmp_fhir.registry.documents import StoredDocument, stored_document
 from dmp_fhir.registry.identifiers import UNIQUE_ID, key_of, owner_of
 from dmp_fhir.registry.records import Designator, designator_of, find_record, ins_of
+from dmp_fhir.store.database import Reader
 from dmp_fhir.wire.queries import query_pairs
 
 Tree = dict[str, Any]
@@ -119,9 +120,15 @@ def document_identified(gate: Gate, record_id: str, identifier: Tree) -> StoredD
     owner = owner_of(gate.reader, UNIQUE_ID, key) if key else None
     if owner and owner.record_id == record_id and owner.resource_type == "DocumentReference":
         return stored_document(gate.reader, record_id, owner.resource_id)
-    row = gate.reader.row(
+    document_id = identified_by_entry(gate.reader, record_id, identifier)
+    return stored_document(gate.reader, record_id, document_id) if document_id else None
+
+
+def identified_by_entry(reader: Reader, record_id: str, identifier: Tree) -> str:
+    """The id of the document of a record that has or had an entryUUID; empty when there is none."""
+    row = reader.row(
         "SELECT resource_id FROM search_token WHERE record_id = :record_id AND resource_type = 'DocumentReference'"
         " AND parameter = 'identifier' AND code = :code",
         {"record_id": record_id, "code": identifier.get("value", "")},
     )
-    return stored_document(gate.reader, record_id, row[0]) if row else None
+    return str(row[0]) if row else ""

@@ -160,8 +160,6 @@ def route_read(gate: Gate) -> Response:
         return validate.validate(gate)
     if request.operation == access_history.OPERATION:
         return access_history.access_history(gate)
-    if request.operation in trace_proofs.OPERATIONS:
-        return trace_proofs.prove(gate)
     if request.operation == "_search" or request.id is None:
         return search(gate)
     if request.resource_type in PAYLOADS:

@@ -19,6 +19,7 @@ from dmp_fhir.interactions.messages import Response
 from dmp_fhir.interactions.td02_record_status import access_remark, refuse_traits
 from dmp_fhir.outcome import in_english, operation_outcome, refuse
 from dmp_fhir.policy.actions import Action
+from dmp_fhir.policy.standing import NOWHERE
 from dmp_fhir.registry.identifiers import UNIQUE_ID, owner_of
 from dmp_fhir.registry.records import find_record
 from dmp_fhir.registry.search.execute import Cursor, Page, Scope, execute
@@ -57,8 +58,12 @@ def search(gate: Gate) -> Response:
     if resource_type == "Patient":
         _limit_probes(gate, query)
     record_id = _record(gate, query)
-    decision = gate.permit(_action(gate, query), None if record_id == DIRECTORY else record_id) if record_id else None
+    decision = None
+    if record_id is not None and record_id != NOWHERE:
+        decision = gate.permit(_action(gate, query), None if record_id == DIRECTORY else record_id)
     page = _run(gate, query, record_id, cursor)
+    gate.found(something=bool(page.matches or page.total))
+    record_id = None if record_id == NOWHERE else record_id
     remarks = list(query.remarks)
     if resource_type == "Patient" and record_id:
         remarks += access_remark(gate, record_id)
@@ -152,10 +157,17 @@ def _record(gate: Gate, query: SearchQuery) -> str | None:
         return find_record(gate.reader, bound)
     if query.resource_type == "DocumentReference" and (identified := _by_identifier(query)):
         owner = owner_of(gate.reader, UNIQUE_ID, identified)
-        readable = owner and gate.decide(Action.DOC_LIST, owner.record_id).permit
-        return owner.record_id if owner and readable else None
+        return _place(gate, query, owner.record_id if owner else NOWHERE)
     _refuse_without_patient(gate, query)
     return None
+
+
+def _place(gate: Gate, query: SearchQuery, home: str) -> str:
+    """Where a document is looked for that is named without its patient: in its record, or NOWHERE when the caller may
+    not look there, as for an identifier that nobody has (TF-153)."""
+    gate.look_into(home)
+    acts = (Action.DOC_LIST, _action(gate, query))
+    return home if all(gate.decide(act, home).permit for act in acts) else NOWHERE
 
 
 def _own_record(gate: Gate) -> PatientByIdentifier | None:
@@ -201,8 +213,7 @@ def _is_find_id(criteria: tuple[Criterion, ...]) -> bool:
 
 def _run(gate: Gate, query: SearchQuery, record_id: str | None, cursor: Cursor | None) -> Page:
     if record_id is None:
-        by_document = query.resource_type == "DocumentReference" and not query.patients and _own_record(gate) is None
-        if query.resource_type != "Patient" and not by_document:
+        if query.resource_type != "Patient":
             # The same answer whether or not the record exists (D27); TD0.2 alone tells (AR-14).
             gate.permit_not_linked(_action(gate, query))
         return Page(0 if query.with_total or query.count_only else None, [], [], None, None)

@@ -15,10 +15,12 @@ from dmp_fhir.interactions.conditions import answer_written, one_identifier, req
 from dmp_fhir.interactions.conformance import require_no_worse
 from dmp_fhir.interactions.gate import Writing
 from dmp_fhir.interactions.messages import Request, Response
-from dmp_fhir.interactions.references import document_identified
+from dmp_fhir.interactions.references import identified_by_entry
+from dmp_fhir.interactions.seeking import sees, sought
 from dmp_fhir.outcome import not_found, refuse
 from dmp_fhir.policy.actions import Action
 from dmp_fhir.policy.engine import merged
+from dmp_fhir.policy.standing import NOWHERE
 from dmp_fhir.registry.documents import StoredDocument, amend_document, is_archived, stored_document
 from dmp_fhir.registry.identifiers import UNIQUE_ID, key_of, owner_of
 from dmp_fhir.registry.labels import is_confidentiality, labels, mask_of, masks_of
@@ -81,40 +83,46 @@ def delete(gate: Writing, request: Request) -> Response:
 
 
 def _document(gate: Writing, request: Request) -> StoredDocument:
-    """The document asked for, still there; 404 like any other when not. Rights come next."""
-    document = _by_id(gate, request.id) if request.id else _by_condition(gate, request)
-    if document is None or document.facts.status == "entered-in-error":
-        not_found()
+    """The document asked for, which the caller may know of; whether they may change it comes next."""
+    if request.id:
+        home, document_id = home_of(gate.reader, "DocumentReference", request.id), request.id
+    else:
+        home, document_id = _by_condition(gate, request)
+
+    def look(record_id: str) -> Found | None:
+        predicate = gate.predicates(record_id, Action.DOC_FINDID)["DocumentReference"]
+        return current(gate.reader, record_id, "DocumentReference", document_id, predicate)
+
+    _, record_id, _ = sought(gate, home, look, *sees(gate))
     # Lock first, then look again: what was read before the lock may be history.
-    gate.standing(document.record_id)
-    return stored_document(gate.reader, document.record_id, document.id) or not_found()
+    gate.standing(record_id)
+    document = stored_document(gate.reader, record_id, document_id)
+    return document if document and document.facts.status != "entered-in-error" else not_found()
 
 
-def _by_id(gate: Writing, document_id: str) -> StoredDocument | None:
-    record_id = home_of(gate.reader, "DocumentReference", document_id)
-    return stored_document(gate.reader, record_id, document_id) if record_id else None
-
-
-def _by_condition(gate: Writing, request: Request) -> StoredDocument | None:
-    """The one document that `identifier` names. https://hl7.org/fhir/R4/http.html#patch (conditional)"""
+def _by_condition(gate: Writing, request: Request) -> tuple[str | None, str]:
+    """(record, id) of the one document that `identifier` names: by uniqueId, or by any entryUUID it ever had (D2).
+    https://hl7.org/fhir/R4/http.html#patch (conditional)"""
     wanted = dict(request.parameters)
     if len(wanted) != len(request.parameters) or not wanted.keys() <= {"identifier", "patient", "patient.identifier"}:
         _refuse_condition()
     identifier = one_identifier(wanted.get("identifier", ""))
     if identifier is None:
         _refuse_condition()
+    owner = owner_of(gate.reader, UNIQUE_ID, key_of(identifier) or "")
     record_id = _named_record(gate, wanted)
-    key = key_of(identifier)
-    if record_id is None and key:
-        owner = owner_of(gate.reader, UNIQUE_ID, key)
-        record_id = owner.record_id if owner else None
-    if record_id is None and (ins := parse_person_id(gate.context.person_id or "")):
-        # An entryUUID has no owner of its own: it is looked for in the record that the token is bound to.
-        record_id = find_record(gate.reader, PatientByIdentifier(ins.system, ins.value))
-    return document_identified(gate, record_id, identifier) if record_id else None
+    if owner and owner.resource_type == "DocumentReference" and record_id in (None, owner.record_id):
+        record_id, document_id = owner.record_id, owner.resource_id
+    else:
+        document_id = ""
+    # Looked for in any case: finding by the one identifier or the other takes the same time as not finding.
+    by_entry = identified_by_entry(gate.reader, record_id or NOWHERE, identifier)
+    found = document_id or by_entry
+    return (record_id, found) if found else (None, "")
 
 
 def _named_record(gate: Writing, wanted: dict[str, str]) -> str | None:
+    """The record that the condition names, or else the one that the token is bound to."""
     if reference := wanted.get("patient"):
         return find_record(gate.reader, PatientById(reference.rpartition("/")[2]))
     if token := wanted.get("patient.identifier"):
@@ -122,6 +130,8 @@ def _named_record(gate: Writing, wanted: dict[str, str]) -> str | None:
         if identifier is None:
             _refuse_condition()
         return find_record(gate.reader, PatientByIdentifier(identifier["system"] or None, identifier["value"]))
+    if ins := parse_person_id(gate.context.person_id or ""):
+        return find_record(gate.reader, PatientByIdentifier(ins.system, ins.value))
     return None
 
 

@@ -12,10 +12,10 @@ from typing import Any, NoReturn
 from dmp_fhir.audit import proofs
 from dmp_fhir.audit.answers import consistency_answer, head_answer, inclusion_answer
 from dmp_fhir.audit.heads import Sealing, head_of_size, latest_head
-from dmp_fhir.interactions.gate import Gate
+from dmp_fhir.interactions.gate import Gate, reading
 from dmp_fhir.interactions.messages import Request, Response
 from dmp_fhir.interactions.read import visible
-from dmp_fhir.interactions.services import Services
+from dmp_fhir.interactions.services import Exchange
 from dmp_fhir.outcome import not_found, refuse
 from dmp_fhir.policy.rules.masks import one_month_before
 
@@ -30,37 +30,42 @@ def is_offered(request: Request) -> bool:
     return request.resource_type == "AuditEvent" and (request.operation == INCLUSION) == (request.id is not None)
 
 
-def seal_first(services: Services, request: Request) -> None:
-    """Sign a head when the entry asked about is in none yet: a proof is never a minute away."""
-    database = services.database
-    with database.snapshot() as reader:
-        latest = latest_head(reader)
-        if request.operation == INCLUSION:
-            position = proofs.position_of(reader, request.id or "")
-            needed = position is not None and (latest is None or latest.size <= position)
-        else:
-            needed = latest is None
-    sealing: Sealing | None = database.sealing
-    if needed and sealing is not None:
-        sealing.seal_now()
+class NotSealedYet(Exception):
+    """What is to be proved is under no head yet."""
 
 
-def prove(gate: Gate) -> Response:
+def proving(exchange: Exchange) -> Response:
+    """The proof that is asked for. A head is signed when there is none over it, so that a proof is never a minute away;
+    not before the caller was found to see the entry (TF-153)."""
+    try:
+        return reading(exchange, prove)
+    except NotSealedYet:
+        sealing: Sealing | None = exchange.services.database.sealing
+        if sealing is not None:
+            sealing.seal_now()
+        return reading(exchange, lambda gate: prove(gate, last_try=True))
+
+
+def prove(gate: Gate, *, last_try: bool = False) -> Response:
     request = gate.exchange.request
     if request.operation == INCLUSION:
-        return _inclusion(gate)
+        return _inclusion(gate, last_try)
+    if not last_try and latest_head(gate.reader) is None:
+        raise NotSealedYet
     answer = _consistency(gate, request) if request.operation == CONSISTENCY else _head(gate, request)
     gate.did("operation", "E", None, query=request.query or None)
     return Response(200, tree=answer)
 
 
-def _inclusion(gate: Gate) -> Response:
+def _inclusion(gate: Gate, last_try: bool) -> Response:
     _sizes(gate.exchange.request, ())
     found, record_id, decision = visible(gate)
     proof = proofs.inclusion(gate.reader, found.id)
-    gate.did("operation", "E", record_id, found, decision=decision)
     if proof is None:
+        if not last_try:
+            raise NotSealedYet
         not_found()
+    gate.did("operation", "E", record_id, found, decision=decision)
     return Response(200, tree=inclusion_answer(proof, open_place=_may_count(gate, proof.recorded)))
 
 

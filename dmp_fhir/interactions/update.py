@@ -6,6 +6,7 @@ never creates.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from dmp_fhir.interactions.conditions import answer_written, require_match
@@ -16,6 +17,7 @@ from dmp_fhir.interactions.folders import replace_folder
 from dmp_fhir.interactions.gate import Writing
 from dmp_fhir.interactions.messages import Request, Response
 from dmp_fhir.interactions.references import record_of
+from dmp_fhir.interactions.seeking import sees, sought
 from dmp_fhir.outcome import not_found, refuse
 from dmp_fhir.policy.actions import Action
 from dmp_fhir.profiles.walk import Walk
@@ -37,11 +39,35 @@ def update(gate: Writing, request: Request, walk: Walk) -> Response:
     tree = walk.tree
     _check_id(tree, request)
     resource_type, resource_id = tree["resourceType"], tree["id"]
-    record_id = home_of(gate.reader, resource_type, resource_id)
-    if record_id is None:
-        not_found()
+    home = home_of(gate.reader, resource_type, resource_id)
+    _, record_id, _ = sought(gate, home, _looking(gate, resource_type, resource_id), *_by(gate, resource_type))
     found = _UPDATERS.get(resource_type, _update_in_directory)(gate, record_id, walk, request)
     return answer_written(request, found, 200)
+
+
+def _by(gate: Writing, resource_type: str) -> tuple[Action, ...]:
+    """The acts by which the caller may know of what is to be changed. Who may only read the directory is told so."""
+    if resource_type == "List":
+        return sees(gate)
+    return (_ACTIONS.get(resource_type, Action.PARTY_READ),)
+
+
+_ACTIONS = {
+    "Patient": Action.RECORD_UPDATE,
+    "RelatedPerson": Action.PARTY_WRITE,
+    "CareTeam": Action.PARTY_WRITE,
+    "Consent": Action.CONSENT_READ,
+}
+
+
+def _looking(gate: Writing, resource_type: str, resource_id: str) -> Callable[[str], Found | None]:
+    def look(record_id: str) -> Found | None:
+        predicate = None
+        if record_id != DIRECTORY:
+            predicate = gate.predicates(record_id, Action.DOC_FINDID).get(resource_type)
+        return current(gate.reader, record_id, resource_type, resource_id, predicate)
+
+    return look
 
 
 def _check_id(tree: Tree, request: Request) -> None:
@@ -86,7 +112,7 @@ def _known(gate: Writing, record_id: str, tree: Tree, request: Request) -> Found
 
 def _update_patient(gate: Writing, record_id: str, walk: Walk, request: Request) -> Found:
     tree = walk.tree
-    decision = gate.permit_by_id(Action.RECORD_UPDATE, record_id)
+    decision = gate.permit(Action.RECORD_UPDATE, record_id)
     require_conforming(gate, walk)
     known = _known(gate, record_id, tree, request)
     before, instant = gate.standing(record_id).status, gate.instant(record_id)
@@ -117,7 +143,7 @@ def _update_in_directory(gate: Writing, record_id: str, walk: Walk, request: Req
 
 def _update_around(gate: Writing, record_id: str, walk: Walk, request: Request) -> Found:
     tree = walk.tree
-    decision = gate.permit_by_id(Action.PARTY_WRITE, record_id)
+    decision = gate.permit(Action.PARTY_WRITE, record_id)
     require_conforming(gate, walk)
     _same_record(gate, record_id, tree)
     known = _known(gate, record_id, tree, request)
@@ -139,12 +165,9 @@ _UPDATERS = {
 def delete_party(gate: Writing, request: Request) -> Response:
     """DELETE of somebody of the directory or around a patient: gone from reads and searches, kept in history."""
     resource_type, resource_id = request.resource_type or "", request.id or ""
-    record_id = home_of(gate.reader, resource_type, resource_id)
-    if record_id is None:
-        not_found()
-    # The directory is open to read: who may not change it is told so.
-    permit = gate.permit if record_id == DIRECTORY else gate.permit_by_id
-    decision = permit(Action.PARTY_WRITE, None if record_id == DIRECTORY else record_id)
+    home = home_of(gate.reader, resource_type, resource_id)
+    _, record_id, _ = sought(gate, home, _looking(gate, resource_type, resource_id), *_by(gate, resource_type))
+    decision = gate.permit(Action.PARTY_WRITE, None if record_id == DIRECTORY else record_id)
     instant = gate.instant(record_id)
     found = current(gate.reader, record_id, resource_type, resource_id)
     if found is None or found.method == "DELETE":

@@ -123,6 +123,23 @@ NO_RECORD = Standing("", "absent")
 NOT_LINKED = Standing("", "open")
 """That of whoever has nothing to do with a record: a search in one that is not there is answered by it (D27)."""
 
+NOWHERE = "-"
+"""The id of no record: what nobody has is looked for there (interactions/seeking.py)."""
+
+
+def nowhere(actor: str, person: str | None) -> Standing:
+    """A standing in NOWHERE, as that of somebody who may look into a record: what is looked for by it is looked for as
+    among what they see (TF-153)."""
+    return Standing(
+        NOWHERE,
+        "open",
+        ins=frozenset({person or f"|{actor}"}),
+        permits=(Permit("Practitioner", actor),),
+        representatives=(Representative(actor, mandate=True),),
+        helpers=frozenset({actor}),
+    )
+
+
 # CROSS JOIN, so that SQLite begins with the people and teams, of which most records have none.
 _QUERY = """
 SELECT 'record', status, birth_date, '', '', CAST(NULL AS BIGINT), CAST(NULL AS BIGINT), clock
