@@ -45,7 +45,7 @@ class _Asked(NamedTuple):
     period: Period
     actors: tuple[str, ...]
     size: int
-    after: tuple[int, str] | None
+    after: tuple[int, int] | None
     total: int | None
 
     @property
@@ -146,7 +146,7 @@ def _next(gate: Gate, record_id: str, asked: _Asked, last: Line, total: int) -> 
         "period": list(asked.period),
         "actors": asked.actors,
     }
-    state |= {"size": asked.size, "after": (last.recorded, last.id), "total": total}
+    state |= {"size": asked.size, "after": (last.recorded, last.sequence), "total": total}
     sealed = gate.exchange.services.page_links.seal(state, caller=caller_of(gate.context), now_ms=gate.now)
     return f"{gate.exchange.base_url}/Patient/{record_id}/{OPERATION}?page={sealed}"
 

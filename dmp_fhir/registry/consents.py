@@ -60,7 +60,7 @@ def renew_teams(
     rows = tx.rows(
         "SELECT id FROM consent WHERE record_id = :record_id AND kind = 'EQUIPE' AND status = 'active'"
         f" AND period_high > :now AND period_high < :soon AND actor_id IN ({', '.join(f':{name}' for name in names)})"
-        " ORDER BY id",
+        " ORDER BY created, id",
         {"record_id": record_id, "now": now_ms, "soon": _start_of(_months_later(now_ms, settings.permit_months - 1))}
         | names,
     )
@@ -162,7 +162,7 @@ def consents_behind(reader: Reader, record_id: str, kinds: tuple[str, ...], acto
     rows = reader.rows(
         "SELECT id, version FROM consent WHERE record_id = :record_id AND status = 'active'"
         f" AND kind IN ({', '.join(f':{name}' for name in names)}) AND (actor_id IS NULL OR actor_id = :actor)"
-        " ORDER BY id",
+        " ORDER BY created, id",
         {"record_id": record_id, "actor": actor} | names,
     )
     return [(consent_id, int(version)) for consent_id, version in rows]

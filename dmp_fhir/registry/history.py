@@ -12,7 +12,7 @@ from dmp_fhir.store.database import Reader
 
 class Line(NamedTuple):
     recorded: int
-    id: str
+    sequence: int
     category: str
     body: bytes
 
@@ -48,21 +48,22 @@ def history_lines(
     predicate: Predicate,
     period: Period,
     categories: Iterable[str],
-    after: tuple[int, str] | None,
+    after: tuple[int, int] | None,
     most: int,
 ) -> list[Line]:
-    """The lines that follow `after` (instant, id) in the order of the history, at most `most`."""
+    """The lines that follow `after` (instant, number in the record) in the order of the history, at most `most`."""
     sql, params = _where(predicate, record_id, period, categories)
     if after is not None:
-        sql += " AND (a.recorded < :after OR (a.recorded = :after AND a.id < :after_id))"
-        params |= {"after": after[0], "after_id": after[1]}
+        sql += " AND (a.recorded < :after OR (a.recorded = :after AND a.sequence < :number))"
+        params |= {"after": after[0], "number": after[1]}
     rows = reader.rows(
-        f"SELECT a.recorded, a.id, a.agent_category, a.body {sql} ORDER BY a.recorded DESC, a.id DESC LIMIT {most:d}",
+        f"SELECT a.recorded, a.sequence, a.agent_category, a.id, a.body {sql}"
+        f" ORDER BY a.recorded DESC, a.sequence DESC LIMIT {most:d}",
         params,
     )
     return [
-        Line(recorded, event_id, category, open_body(reader.keys, record_id, event_place(record_id, event_id), body))
-        for recorded, event_id, category, body in rows
+        Line(recorded, sequence, category, open_body(reader.keys, record_id, event_place(record_id, event_id), body))
+        for recorded, sequence, category, event_id, body in rows
     ]
 
 

@@ -62,7 +62,8 @@ def _closed(tx: Transaction, record_id: str, instant: int) -> list[Found]:
 def end_consents(tx: Transaction, record_id: str, instant: int, which: str, params: dict[str, str]) -> list[Found]:
     """Set the active consents that `which` selects to inactive; their new versions."""
     rows = tx.rows(
-        f"SELECT id, version FROM consent WHERE record_id = :record_id AND status = 'active' AND {which} ORDER BY id",
+        f"SELECT id, version FROM consent WHERE record_id = :record_id AND status = 'active' AND {which}"
+        " ORDER BY created, id",
         {"record_id": record_id} | params,
     )
     ended = []

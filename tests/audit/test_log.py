@@ -18,7 +18,7 @@ def rows(database: Database) -> list[tuple]:
     with database.snapshot() as reader:
         return reader.rows(
             "SELECT id, record_id, subtype, action, outcome, agent_id, structure_id, purpose, entity_type, entity_id,"
-            " secret, body FROM audit_event ORDER BY id"
+            " secret, body FROM audit_event ORDER BY position"
         )
 
 

@@ -76,7 +76,7 @@ class Target:
         self.log = _Log()
         logging.getLogger().addHandler(self.log)
         self._tokens: dict[tuple[str, str], str] = {}
-        self._last_event = ""
+        self._last_event = -1
         self.settle()
 
     @property
@@ -207,9 +207,12 @@ class Target:
         self.outcomes()
 
     def outcomes(self) -> list[str]:
-        """AuditEvent.outcome of the events since the last look; their ids are in the order of time."""
+        """AuditEvent.outcome of the events since the last look."""
         with self.database.snapshot() as reader:
-            rows = reader.rows("SELECT id, outcome FROM audit_event WHERE id > :last", {"last": self._last_event})
+            rows = reader.rows(
+                "SELECT position, outcome FROM audit_event WHERE position > :last ORDER BY position",
+                {"last": self._last_event},
+            )
         self._last_event = max([self._last_event, *(row[0] for row in rows)])
         return [row[1] for row in rows]
 

@@ -163,7 +163,7 @@ def test_record_of_another(world: Target, persona: str) -> None:
     caller = personas()[persona].identifier
     about = world.rows("SELECT id FROM consent WHERE record_id = :record AND actor_id = :id", record=record, id=caller)
     resources = [each for each in resources if (each[1],) not in about]
-    events = "SELECT id FROM audit_event WHERE record_id = :record AND agent_id <> :id ORDER BY id LIMIT 5"
+    events = "SELECT id FROM audit_event WHERE record_id = :record AND agent_id <> :id ORDER BY position LIMIT 5"
     resources += [("AuditEvent", each[0]) for each in world.rows(events, record=record, id=caller)]
     by_kind: dict[str, int] = {}
     for kind, name in resources:

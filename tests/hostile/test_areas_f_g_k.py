@@ -9,6 +9,8 @@ from tests.hostile.test_area_b import functions_of
 from tests.support import tally
 
 CANARIES, IDS = "tests/telemetry/test_canaries.py", "tests/leaks/test_identifiers.py"
+ONE_PATH = "tests/leaks/test_one_path.py"
+ONE_PATH = "tests/leaks/test_one_path.py"
 LOGS, METRICS = "tests/telemetry/test_logs.py", "tests/http/test_operations.py"
 REST = "tests/keys/test_at_rest.py"
 KINDS, LEDGER, KEPT = (
@@ -32,10 +34,15 @@ PROVED: dict[str, tuple[str, ...]] = {
         "tests/hostile/test_access.py::test_hidden_by_id",
     ),
     "TF-153": (
-        "tests/hostile/test_access.py::test_hidden_by_id",
+        f"{ONE_PATH}::test_hidden_documents",
+        f"{ONE_PATH}::test_resources_of_a_record_that_one_may_not_open",
+        "tests/leaks/test_time.py::test_bytes_of_a_real_server",
         "tests/leaks/test_hidden.py::test_tf_009_to_tf_018_searches",
     ),
-    "TF-154": (f"{IDS}::test_tf_154_ids_are_random_but_for_their_time",),
+    "TF-154": (
+        f"{IDS}::test_tf_154_no_order_no_time_nothing_of_what_is_named",
+        f"{IDS}::test_tf_154_nothing_is_derived_from_content_or_ins",
+    ),
     "TF-155": (f"{IDS}::test_tf_155_versions_are_those_of_the_product_alone",),
     "TF-156": (f"{METRICS}::test_tf_156_metrics_are_for_the_operator",),
     "TF-157": (f"{CANARIES}::test_tf_157_messages_say_nothing_of_a_person",),

@@ -85,7 +85,7 @@ class Fortress:
         database = Database.open(self.database_url)
         try:
             with database.snapshot() as reader:
-                return reader.row("SELECT outcome, agent_id FROM audit_event ORDER BY id DESC LIMIT 1") or ()
+                return reader.row("SELECT outcome, agent_id FROM audit_event ORDER BY position DESC LIMIT 1") or ()
         finally:
             database.close()
 
@@ -329,7 +329,7 @@ def test_the_account_of_a_structure_feeds_and_reads_nothing(fortress: Fortress) 
     database = Database.open(fortress.database_url)
     with database.snapshot() as reader:
         row = reader.row(
-            "SELECT agent_category, agent_id, outcome FROM audit_event WHERE action = 'C' ORDER BY id DESC"
+            "SELECT agent_category, agent_id, outcome FROM audit_event WHERE action = 'C' ORDER BY position DESC"
         )
     database.close()
     assert row == ("STRUCTURE", STRUCTURE, "0")

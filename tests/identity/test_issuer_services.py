@@ -564,6 +564,6 @@ def test_an_issuer_that_is_away_is_a_503_with_its_trace(
     assert (found.status_code, found.headers["Retry-After"]) == (503, "5")
     assert found.json["issue"][0]["code"] == "transient"
     with app.extensions["dmp_fhir"].database.snapshot() as reader:
-        row = reader.row("SELECT outcome, agent_id FROM audit_event ORDER BY id DESC LIMIT 1")
+        row = reader.row("SELECT outcome, agent_id FROM audit_event ORDER BY position DESC LIMIT 1")
     assert row is not None
     assert (row[0] in ("4", "8"), row[1]) == (True, "")

@@ -157,7 +157,7 @@ def test_a_bound_token_through_the_proxy(behind: FlaskClient, key_folder: Path) 
     assert ask(behind, "192.0.2.1", headers).status_code == 200
     services: Any = behind.application.extensions["dmp_fhir"]
     with services.database.snapshot() as reader:
-        record_id, name, body = reader.row("SELECT record_id, id, body FROM audit_event ORDER BY id DESC LIMIT 1")
+        record_id, name, body = reader.row("SELECT record_id, id, body FROM audit_event ORDER BY position DESC LIMIT 1")
         event = parse_json(open_body(reader.keys, record_id, event_place(record_id, name), body))
     addresses = [agent["network"]["address"] for agent in event["agent"] if "network" in agent]
     assert addresses[0] == "203.0.113.9"

@@ -3,39 +3,91 @@
 from __future__ import annotations
 
 import re
+from base64 import urlsafe_b64decode
+from collections import Counter
+from collections.abc import Callable
+from hashlib import sha256
 from itertools import pairwise
+from operator import xor
 from pathlib import Path
 from uuid import UUID
 
 import pytest
 
 from dmp_fhir import __version__
+from dmp_fhir.identity.sandbox import claims_of, personas
 from dmp_fhir.ids import new_id
+from dmp_fhir.registry.documents import with_new_entry_uuid
+from dmp_fhir.registry.search.links import PageLinks
+from dmp_fhir.store.sealing import SealingKey
 from tests.rest.bodies import CLAIRE, lot
 from tests.rest.caller import Caller
 from tests.support import tally
 from tests.support.server import BASE_URL, MakeApp, MakeToken, copy_of_world
 
 COUNT = 10_000
-# Of the 74 that a UUIDv7 leaves (RFC 9562, section 5.7), those that are drawn anew for ids of one millisecond, which
-# keep their order (ids.py).
-RANDOM_BITS = 60
+MATRICULE = CLAIRE.rpartition("|")[2]
+# Between how often something comes and the half that chance gives: more than that comes once in 10^9 looks.
+FAR = 6.1
 
 
-def test_tf_154_ids_are_random_but_for_their_time() -> None:
-    """No two alike, in the order in which they were made, and each bit that is drawn is as often 0 as 1 and independent
-    of the one before."""
-    ids = [UUID(new_id()) for _ in range(COUNT)]
-    assert ids == sorted(ids)
-    assert {each.version for each in ids} == {7}
-    randoms = [(each.int >> 64 & 0xFFF) << 62 | each.int & (1 << 62) - 1 for each in ids]
-    assert len(set(randoms)) == COUNT
-    for bit in range(RANDOM_BITS):
-        ones = sum(each >> bit & 1 for each in randoms)
-        changes = sum((one ^ other) >> bit & 1 for one, other in pairwise(randoms))
-        assert abs(ones - COUNT / 2) < 5 * (COUNT**0.5) / 2 + 50, bit
-        assert abs(changes - COUNT / 2) < 5 * (COUNT**0.5) / 2 + 50, bit
-    tally.count("F", "ids looked at", COUNT)
+def _ids() -> list[bytes]:
+    return [UUID(new_id()).bytes for _ in range(COUNT)]
+
+
+def _entry_uuids() -> list[bytes]:
+    values = (with_new_entry_uuid({})["identifier"][0]["value"] for _ in range(COUNT))
+    return [UUID(value.removeprefix("urn:uuid:")).bytes for value in values]
+
+
+def _page_links() -> list[bytes]:
+    """Of one search by one caller at one moment, again and again."""
+    links, state = PageLinks(bytes(range(32))), {"type": "DocumentReference", "used": [["patient.identifier", CLAIRE]]}
+    return [urlsafe_b64decode(links.seal(state, caller="x", now_ms=0) + "==")[1:] for _ in range(COUNT)]
+
+
+def _token_ids() -> list[bytes]:
+    return [urlsafe_b64decode(claims_of(PERSONA, now_ms=0)["jti"] + "==") for _ in range(COUNT)]
+
+
+def _file_names() -> list[bytes]:
+    """Of one document at one place, again and again."""
+    key = SealingKey(bytes(range(32)))
+    return [sha256(b"".join(key.seal_document("here", b"the same"))).digest() for _ in range(COUNT)]
+
+
+PERSONA = personas()["dr-moreau"]
+# Version and variant of a UUID are always the same six bits (RFC 9562, section 5.4).
+KINDS = {_ids: 122, _entry_uuids: 122, _page_links: 128, _token_ids: 128, _file_names: 128}
+
+
+@pytest.mark.parametrize("drawn", KINDS, ids=lambda each: each.__name__.strip("_"))
+def test_tf_154_no_order_no_time_nothing_of_what_is_named(drawn: Callable[[], list[bytes]]) -> None:
+    """In 10,000 of a kind no two are alike; of 122 bits at least each is as often 0 as 1, whatever the one before and
+    however early it was drawn; later ones are as often less than more."""
+    values = drawn()
+    assert len(set(values)) == COUNT
+    assert len({len(each) for each in values}) == 1
+    changes = [bytes(map(xor, one, other)) for one, other in pairwise(values)]
+    halves = [values[: COUNT // 2], values[COUNT // 2 :]]
+    random = 0
+    for place in range(len(values[0])):
+        looks = [_ones(each, place) for each in (values, changes, *halves)]
+        random += sum(all(not _far(ones[bit], of) for ones, of in looks) for bit in range(8))
+    assert random >= KINDS[drawn]
+    assert not _far(sum(one < other for one, other in pairwise(values)), COUNT - 1)
+    assert not any(MATRICULE.encode() in each for each in values)
+    tally.count("F", "ids, links and names looked at", COUNT)
+
+
+def _ones(values: list[bytes], place: int) -> tuple[list[int], int]:
+    """How often each bit of a byte is 1, and of how many."""
+    counts = Counter(each[place] for each in values)
+    return [sum(many for byte, many in counts.items() if byte >> bit & 1) for bit in range(8)], len(values)
+
+
+def _far(count: int, of: int) -> bool:
+    return abs(count - of / 2) > FAR * of**0.5 / 2
 
 
 @pytest.fixture

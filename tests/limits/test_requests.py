@@ -99,7 +99,7 @@ def failures(app: Flask) -> list[dict[str, Any]]:
     found = rows(
         app,
         "SELECT record_id, id, body FROM audit_event"
-        " WHERE agent_id = '' AND outcome = '4' AND type = 'rest' ORDER BY id",
+        " WHERE agent_id = '' AND outcome = '4' AND type = 'rest' ORDER BY position",
     )
     keys = app.extensions["dmp_fhir"].database.keys
     return [json.loads(open_body(keys, record, event_place(record, name), body)) for record, name, body in found]

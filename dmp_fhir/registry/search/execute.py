@@ -143,7 +143,7 @@ class _Search:
             lambda value: hidden(reader, value),
         )
         self.where = self._where()
-        self.keys = [*self._sort(), (f"{table.alias}.id", self._id_descends())]
+        self.keys = [*self._sort(), *self._ties()]
 
     def count(self) -> int:
         found = self.reader.row(
@@ -208,11 +208,17 @@ class _Search:
             keys = [(SortKey("a.recorded"), True)]
         return [(self.changed if key.changes else key.sql, descends) for key, descends in keys]
 
-    def _id_descends(self) -> bool:
-        """Ids are ordered by time: newest first unless asked otherwise; ties of other keys follow the first one."""
-        if not self.query.sort:
-            return True
-        return dict(self.query.sort).get("_id", self.query.sort[0][1])
+    def _ties(self) -> list[tuple[str, bool]]:
+        """The order of what is equal so far: that in which it was stored, newest first unless the first key ascends;
+        the last key is unique in a record. People of no record have no order but that of their ids."""
+        alias, sort = self.table.alias, dict(self.query.sort)
+        descends = self.query.sort[0][1] if sort else True
+        by_id = (f"{alias}.id", sort.get("_id", descends))
+        if "_id" in sort or self.table.name == "party":
+            return [by_id]
+        if self.query.resource_type == "AuditEvent":
+            return [("a.sequence", descends)]
+        return [(f"{alias}.created", descends), by_id]
 
     def _beyond(self, cursor: Cursor) -> str:
         """Rows after (or before) the row of the cursor, in the order of the keys."""
@@ -348,7 +354,8 @@ def _related(reader: Reader, scope: Scope, resource_type: str, condition: str, m
     among = ", ".join(f":{name}" for name in ids)
     rows = reader.rows(
         f"SELECT {_columns(resource_type, scope)} FROM {_from(resource_type)} WHERE {where}"
-        f" AND {condition.format(among=among)} ORDER BY {table.alias}.id DESC LIMIT {MOST_INCLUDED + 1}",
+        f" AND {condition.format(among=among)} ORDER BY {table.alias}.created DESC, {table.alias}.id"
+        f" LIMIT {MOST_INCLUDED + 1}",
         params,
     )
     if len(rows) > MOST_INCLUDED:

@@ -20,7 +20,7 @@ from dmp_fhir.registry.search.query import SearchQuery
 
 LIFETIME_MS = 3_600_000
 LONGEST_TOKEN = 32_768
-_VERSION = b"\x01"
+_VERSION = b"\x02"
 _NONCE = 12
 
 
