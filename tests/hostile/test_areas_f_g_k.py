@@ -10,7 +10,6 @@ from tests.support import tally
 
 CANARIES, IDS = "tests/telemetry/test_canaries.py", "tests/leaks/test_identifiers.py"
 ONE_PATH = "tests/leaks/test_one_path.py"
-ONE_PATH = "tests/leaks/test_one_path.py"
 LOGS, METRICS = "tests/telemetry/test_logs.py", "tests/http/test_operations.py"
 REST = "tests/keys/test_at_rest.py"
 KINDS, LEDGER, KEPT = (

@@ -29,7 +29,7 @@ from tests.rest.caller import JSON_PATCH
 from tests.support import tally
 from tests.support.server import copy_of_world, start_server, stop_server
 
-SHARE, CAMPAIGN = 6, 1_000
+SHARE, CAMPAIGN = 4, 1_000
 # Masked in Claire's record to Dr Petit, who may read the others.
 WHO, UNIQUE, MASKED, NOBODYS = "dr-petit", "urn:oid:2.16.840.1.113883.19.250.1.", "1.9", "8.9"
 STATUS = json.dumps([{"op": "test", "path": "/status", "value": "superseded"}]).encode()
