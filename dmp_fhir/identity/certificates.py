@@ -77,9 +77,10 @@ class _Authorities:
 
     @classmethod
     def read(cls, path: Path) -> _Authorities:
-        found = x509.load_pem_x509_certificates(path.read_bytes())
-        if not found:
-            raise ValueError(f"{path} holds no certificate")
+        try:
+            found = x509.load_pem_x509_certificates(path.read_bytes())
+        except ValueError as bad:
+            raise ValueError(f"{path} holds no certificate in PEM") from bad
         return cls(tuple(found))
 
 
@@ -91,18 +92,22 @@ class _Revocations:
     def read(cls, path: Path) -> _Revocations:
         """The CRLs (PEM or DER) of a file, or of every file of a folder."""
         files = sorted(path.iterdir()) if path.is_dir() else [path]
-        found = [each for file in files for each in _crls(file.read_bytes())]
+        found = [each for file in files for each in _crls(file)]
         if not found:
             raise ValueError(f"{path} holds no revocation list")
         return cls(tuple(found))
 
 
-def _crls(data: bytes) -> Iterator[x509.CertificateRevocationList]:
+def _crls(file: Path) -> Iterator[x509.CertificateRevocationList]:
+    data = file.read_bytes()
     texts = _PEM_CRL.findall(data)
-    if not texts:
-        yield x509.load_der_x509_crl(data)
-    for text in texts:
-        yield x509.load_pem_x509_crl(text)
+    try:
+        if not texts:
+            yield x509.load_der_x509_crl(data)
+        for text in texts:
+            yield x509.load_pem_x509_crl(text)
+    except ValueError as bad:
+        raise ValueError(f"{file} is no revocation list") from bad
 
 
 class CertificateChecker:
