@@ -188,7 +188,8 @@ def _change(
     typed = typed_ins(ins)
     if typed is None:
         raise click.UsageError(
-            "this is no INS: 15 characters whose key is right, alone or as system|number (urn:oid:1.2.250.1.213.1.4.8|…)"
+            "this is no INS: 15 characters whose key is right, alone or as system|number"
+            " (urn:oid:1.2.250.1.213.1.4.8|…)"
         )
     settings, agent, now = current_settings(), operator(), system_clock()
     database, observer = registry_of(settings), _observer(settings)

@@ -25,7 +25,7 @@ OWN, OTHER = AUTHORITY.issue("lps"), AUTHORITY.issue("other")
 
 
 def presented(issued: Issued) -> ClientCertificate:
-    return ClientCertificate(issued.thumbprint, issued.certificate.subject, NOW + 1000)
+    return ClientCertificate(issued.thumbprint, issued.certificate.subject, NOW + 1000, NOW + 1000)
 
 
 class Desk:

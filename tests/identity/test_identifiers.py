@@ -153,7 +153,8 @@ def test_a_typed_ins_of_corsica() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "|", GOOD[:13], GOOD[:-1] + "4", f"INS|{GOOD}", f"{INS_C}|{GOOD}", f"|{GOOD}", f"1.2.3|{GOOD}", "٢" * 15]
+    "text",
+    ["", "|", GOOD[:13], GOOD[:-1] + "4", f"INS|{GOOD}", f"{INS_C}|{GOOD}", f"|{GOOD}", f"1.2.3|{GOOD}", "٢" * 15],
 )
 def test_what_is_typed_and_no_ins(text: str) -> None:
     assert typed_ins(text) is None
