@@ -71,6 +71,7 @@ def serve(
     # Workers read their settings themselves.
     os.environ.update({"DMP_FHIR_CLIENT_CA": client_ca} if client_ca else {})
     os.environ.update({"DMP_FHIR_CLIENT_CRL": crl} if crl else {})
+    os.environ.update({"DMP_FHIR_TLS_CERT": tls_cert} if tls_cert else {})
     settings = current_settings()
     if not schema.is_current(settings.database):
         raise click.ClickException("the database is not migrated to this version; run: dmp-fhir init")
