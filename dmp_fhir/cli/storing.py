@@ -30,6 +30,8 @@ def init() -> None:
     before = schema.current(settings.database)
     schema.upgrade(settings.database)
     give_keys_to(settings)
+    if before is not None and before < CLEAR_TITLES_LEFT:
+        schema.forget(settings.database, ("document", "emergency_grant"))
     _trace_migration(settings, before)
     if settings.profile == "development":
         sandbox_of(settings)
@@ -37,6 +39,10 @@ def init() -> None:
     database.sealing.seal_now()
     database.close()
     click.echo(f"database at version {schema.current(settings.database)}")
+
+
+# The migration that takes titles and motives out of the clear.
+CLEAR_TITLES_LEFT = "0012"
 
 
 def give_keys_to(settings: Settings) -> None:

@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Any, Protocol
 from zoneinfo import ZoneInfo
 
-from dmp_fhir.store.identifiers import matricule
+from dmp_fhir.store.identifiers import matricule, motive_of
 from dmp_fhir.store.key_ring import KeyRing
 
 PARIS = ZoneInfo("Europe/Paris")
@@ -250,11 +250,11 @@ class _Matricules(Set[str]):
 def load_grants(reader: Rows, record_id: str, person: str, now_ms: int) -> tuple[Grant, ...]:
     """The emergency accesses of one person to a record that run or ended lately enough for their motive to count."""
     rows = reader.rows(
-        "SELECT person, structure, session, purpose, motive, expires FROM emergency_grant"
+        "SELECT person, structure, session, purpose, motive, expires, id FROM emergency_grant"
         " WHERE record_id = :record AND person = :person AND expires > :since",
         {"record": record_id, "person": person, "since": now_ms - MOTIVE_COUNTS_MS},
     )
-    return tuple(Grant(*row) for row in rows)
+    return tuple(Grant(*row[:4], motive_of(reader.keys, record_id, row[6], row[4]), row[5]) for row in rows)
 
 
 @lru_cache(maxsize=1024)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from dmp_fhir.identity.context import AccessContext
 from dmp_fhir.ids import new_id
 from dmp_fhir.store.database import Reader, Transaction
+from dmp_fhir.store.identifiers import keys_of, motive_of, sealed_motive
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,7 @@ def open_grant(
         "id": grant_id,
         "purpose": context.purpose,
         "person_name": context.actor_name,
-        "motive": (context.reason or "").strip(),
+        "motive": sealed_motive(keys_of(tx), record_id, grant_id, (context.reason or "").strip()),
         "granted": now_ms,
         "expires": now_ms + length_ms,
         "review": review,
@@ -60,7 +61,7 @@ def to_review(reader: Reader) -> list[OpenedInEmergency]:
         "SELECT id, record_id, person, person_name, structure, purpose, motive, granted, expires FROM emergency_grant"
         " WHERE review AND reviewed IS NULL ORDER BY granted, id"
     )
-    return [OpenedInEmergency(*row) for row in rows]
+    return [OpenedInEmergency(*row[:6], motive_of(reader.keys, row[1], row[0], row[6]), *row[7:]) for row in rows]
 
 
 def close_review(tx: Transaction, grant_id: str, reviewer: str, finding: str, now_ms: int) -> str | None:

@@ -6,8 +6,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from dmp_fhir.policy.predicate import Predicate
+from dmp_fhir.registry.versions import opened
 from dmp_fhir.store.bodies import event_place, open_body
 from dmp_fhir.store.database import Reader
+from dmp_fhir.wire.json import parse_json
 
 
 class Line(NamedTuple):
@@ -78,14 +80,24 @@ def history_length(
 def titles_of(
     reader: Reader, record_id: str, documents: Iterable[str], predicate: Predicate
 ) -> Mapping[str, tuple[str | None, str | None, str | None, int]]:
-    """Of those documents that the predicate shows: title, system and code of the type, instant."""
+    """Of those documents that the predicate shows: title, system and code of the type, instant. The title is
+    nowhere but in the body, which is sealed (docs/decisions/0038-encryption-at-rest.md)."""
     names = {f"document_{n}": each for n, each in enumerate(documents)}
     if not names:
         return {}
     rows = reader.rows(
-        "SELECT d.id, d.title, d.type_system, d.type_code, COALESCE(d.creation_low, d.date_low, d.created)"
-        f" FROM document d WHERE d.record_id = :record_id AND d.id IN ({', '.join(f':{name}' for name in names)})"
+        "SELECT d.id, d.version, v.body, d.type_system, d.type_code, COALESCE(d.creation_low, d.date_low, d.created)"
+        " FROM document d JOIN resource_version v ON v.record_id = d.record_id"
+        " AND v.resource_type = 'DocumentReference' AND v.resource_id = d.id AND v.version = d.version"
+        f" WHERE d.record_id = :record_id AND d.id IN ({', '.join(f':{name}' for name in names)})"
         f" AND ({predicate.sql})",
         {"record_id": record_id} | names | dict(predicate.params),
     )
-    return {row[0]: (row[1], row[2], row[3], int(row[4])) for row in rows}
+    return {
+        name: (_title(opened(reader, record_id, "DocumentReference", name, version, body)), system, code, int(instant))
+        for name, version, body, system, code, instant in rows
+    }
+
+
+def _title(body: bytes) -> str | None:
+    return next(iter(parse_json(body)["content"]))["attachment"].get("title")

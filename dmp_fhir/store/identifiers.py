@@ -1,5 +1,5 @@
-"""National numbers of patients as they are kept: a keyed hash where they are looked up by equality, sealed under the
-key of the record where they have to be told again."""
+"""Short texts as they are kept, sealed under the key of the record: national numbers of patients, which are looked up
+by a keyed hash, and motives of emergency accesses."""
 
 from __future__ import annotations
 
@@ -26,20 +26,39 @@ def hidden(reader: Reader, value: str) -> str:
 
 def ins_row(keys: KeyRing, record_id: str, system: str, value: str) -> dict[str, Any]:
     """The row of `ins` of a matricule."""
-    sealed = keys.of(record_id).seal(BODY, _place(record_id, system), value.encode())
     return {
         "system": system,
         "value": keys.hidden(value),
         "record_id": record_id,
-        "sealed": b64encode(sealed).decode("ascii"),
+        "sealed": seal_text(keys, record_id, _place(record_id, system), value),
     }
 
 
 def matricule(keys: KeyRing | None, record_id: str, system: str, sealed: str) -> str:
     """The matricule of a row of `ins`."""
+    return open_text(keys, record_id, _place(record_id, system), sealed)
+
+
+def seal_text(keys: KeyRing, record_id: str, place: str, text: str) -> str:
+    """A text that opens at `place` only."""
+    return b64encode(keys.of(record_id).seal(BODY, place, text.encode())).decode("ascii")
+
+
+def open_text(keys: KeyRing | None, record_id: str, place: str, sealed: str) -> str:
+    """The text of a sealed one; SealBroken when it is not that of the place."""
     if keys is None:
         raise KeysUnavailable("this database was opened without its keys")
-    return keys.of(record_id).open(BODY, _place(record_id, system), b64decode(sealed)).decode()
+    return keys.of(record_id).open(BODY, place, b64decode(sealed)).decode()
+
+
+def sealed_motive(keys: KeyRing, record_id: str, grant_id: str, motive: str) -> str:
+    """The motive of an emergency access, as its row has it."""
+    return seal_text(keys, record_id, f"emergency_grant|{record_id}|{grant_id}", motive)
+
+
+def motive_of(keys: KeyRing | None, record_id: str, grant_id: str, sealed: str) -> str:
+    """The motive in a row of `emergency_grant`; empty for an access older than their sealing."""
+    return open_text(keys, record_id, f"emergency_grant|{record_id}|{grant_id}", sealed) if sealed else ""
 
 
 def _place(record_id: str, system: str) -> str:

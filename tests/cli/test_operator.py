@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 from dmp_fhir.cli import main
 from dmp_fhir.policy.matrix import packaged
 from dmp_fhir.store.database import Database
-from dmp_fhir.store.identifiers import ins_row
+from dmp_fhir.store.identifiers import ins_row, sealed_motive
 from tests.policy.test_matrix import SMALL
 from tests.support.keys import reopened
 
@@ -36,7 +36,8 @@ def command(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         token = {"record_id": "r", "resource_type": "Patient", "resource_id": "r", "parameter": "identifier"}
         tx.insert("search_token", token | {"system": system, "code": database.keys.hidden(value)})
         grant = {"record_id": "r", "person": "899700000229", "structure": "1990000010", "session": "s", "id": "g1"}
-        grant |= {"purpose": "bris_de_glace", "person_name": "Dr Chevalier", "motive": "inconscient", "granted": 1}
+        grant |= {"purpose": "bris_de_glace", "person_name": "Dr Chevalier", "granted": 1}
+        grant |= {"motive": sealed_motive(database.keys, "r", "g1", "inconscient")}
         tx.insert("emergency_grant", grant | {"expires": DAY, "review": True})
     database.close()
 
@@ -68,6 +69,7 @@ def test_review(command: Any, database_url: str) -> None:
     assert listed.exit_code == 0
     assert "g1" in listed.output
     assert "899700000229 Dr Chevalier" in listed.output
+    assert "inconscient" in listed.output
     assert INS.rpartition("|")[2] not in listed.output
     assert command("review", "g1").exit_code == 2
     assert command("review", "unknown", "--finding", "x").exit_code == 1
@@ -75,7 +77,7 @@ def test_review(command: Any, database_url: str) -> None:
     assert command("review", "g1", "--finding", "Encore.").exit_code == 1
     assert "0 to review" in command("review").output
     assert rows(database_url, "SELECT finding FROM emergency_grant") == [("Justifié.",)]
-    traced = rows(database_url, "SELECT record_id, subtype, agent_category FROM audit_event ORDER BY recorded, id")
+    traced = rows(database_url, "SELECT record_id, subtype, agent_category FROM audit_event ORDER BY position")
     # What was listed is in the trace of the record listed; an empty list in the trace of no record.
     listing = "review-list"
     assert traced == [("r", listing, "SUPPORT"), ("r", "update", "SUPPORT"), ("", listing, "SUPPORT")]

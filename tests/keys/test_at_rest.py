@@ -37,9 +37,10 @@ BODY = "CANARI-CORPS-31be"
 QUERY = "CANARI-REQUETE-5e02"
 MATRICULE = CLAIRE.rpartition("|")[2]
 TITLE = "CANARI-TITRE-c0da"
+MOTIVE = "CANARI-MOTIF-90ab, patiente inconsciente"
+SEALED = (CONTENT, NARRATIVE, BODY, QUERY, TITLE, MOTIVE)
 # What is readable in the database all the same, with the columns that hold it (decision record 0038).
 RESIDUE = {
-    TITLE: {"document.title"},
     MATRICULE: {
         "audit_event.agent_id",
         "audit_event.agent_name",
@@ -78,6 +79,9 @@ def plant(registry: Caller) -> str:
     address = next(each for each in answer.addresses if each.startswith("DocumentReference/"))
     registry.get(f"DocumentReference?patient.identifier={CLAIRE}&status=current&description={QUERY}")
     assert registry.get(address, by=CLAIRE_HERSELF).status == 200
+    emergency = {"purpose": "bris_de_glace", "reason": MOTIVE, "token_id": "canary"}
+    path = f"DocumentReference?patient.identifier={CLAIRE}&status=current"
+    assert registry.get(path, by="dr-chevalier", claims=emergency).status == 200
     return address
 
 
@@ -117,13 +121,12 @@ def test_what_the_files_and_the_database_hold(registry: Caller, office: Office, 
             for line in lines_of(reader, shape):
                 for name, kind, value in zip(shape.columns, shape.kinds, json.loads(line), strict=True):
                     data = base64.b64decode(value) if kind == "bytes" and value else str(value).encode()
-                    for canary in (CONTENT, NARRATIVE, BODY, QUERY, MATRICULE, TITLE):
+                    for canary in (*SEALED, MATRICULE):
                         if holds(data, canary):
                             found.setdefault(canary, set()).add(f"{shape.name}.{name}")
     database.close()
-    canaries = (CONTENT, NARRATIVE, BODY, QUERY)
     files = [path for path in data_folder.rglob("*") if path.is_file()]
-    in_files = [path.name for path in files for canary in canaries if holds(path.read_bytes(), canary)]
+    in_files = [path.name for path in files for canary in SEALED if holds(path.read_bytes(), canary)]
     residue = {canary: columns - RESIDUE.get(canary, set()) for canary, columns in found.items()}
     beyond = {canary: columns for canary, columns in residue.items() if columns}
     tally.count("K", "files looked through at rest", len(files))
