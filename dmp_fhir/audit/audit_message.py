@@ -1,9 +1,9 @@
 """An AuditEvent as a DICOM Audit Message: DICOM PS3.15 A.5, RFC 3881.
 
 https://dicom.nema.org/medical/dicom/current/output/chtml/part15/sect_A.5.html, by the table of
-https://hl7.org/fhir/R4/auditevent-mappings.html#dicom; PurposeOfUse is IHE's (XUA). What the table has no place for is a
-RoleIDCode (how somebody authenticated) or a ParticipantObjectDetail: the id of the event, by which one that came twice
-is known; the description of a search. The label of an event is the sensitivity of all its objects.
+https://hl7.org/fhir/R4/auditevent-mappings.html#dicom; PurposeOfUse is IHE's (XUA). What the table has no place for is
+a RoleIDCode (how somebody authenticated) or a ParticipantObjectDetail: the id of the event, by which one that came
+twice is known; the description of a search. The label of an event is the sensitivity of all its objects.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""AuditEvents as DICOM Audit Messages in syslog (ITI-20): valid whatever they say, nothing lost but what is too long."""
+"""AuditEvents as DICOM Audit Messages in syslog (ITI-20): valid whatever they say, cut only if too long."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Forwarding to an ATNA repository, as FHIR and as syslog: over TLS, in order, at least once, never blocking (TF-166)."""
+"""Forwarding to an ATNA repository, as FHIR or syslog: over TLS, in order, at least once, never blocking (TF-166)."""
 
 from __future__ import annotations
 
@@ -201,9 +201,10 @@ def test_a_sender_killed_before_it_noted_the_place_sends_again(
     def killed(*_: object) -> None:
         raise KeyboardInterrupt
 
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch:
         patch.setattr(forwarding, "_keep", killed)
-        forward(database, receiver.repository, tmp_path, NOW)
+        with pytest.raises(KeyboardInterrupt):
+            forward(database, receiver.repository, tmp_path, NOW)
     assert receiver.ids == made[:BATCH]
     assert forward(database, receiver.repository, tmp_path, NOW) == Forwarded(BATCH + 5, 0)
     assert receiver.ids == made[:BATCH] + made
