@@ -1,5 +1,5 @@
-"""Audit repositories for both feeds of ITI-20: FHIR over https, or syslog over TLS. They keep the ids of the events they
-took in a file, each written before the next is read. `python -m tests.support.atna` is one that can be killed."""
+"""Audit repositories for both feeds of ITI-20: FHIR over https, or syslog over TLS. They keep the ids of the events
+they took in a file, each written before the next is read. `python -m tests.support.atna` is one that can be killed."""
 
 from __future__ import annotations
 
