@@ -8,6 +8,7 @@ outcome 4, less than a second of work.
 from __future__ import annotations
 
 import itertools
+import json
 import logging
 import re
 import time
@@ -171,6 +172,7 @@ class Target:
         if may_store and response.status_code < 300:
             stored = False
         tally.tried(self.area, stored=stored, leaked=bool(leaked), fault=fault)
+        tally.count("F", "values of canaries found in logs and errors", len(leaked))
         problems = [f"leaked {leaked}"] if leaked else []
         if stored:
             problems.append(f"stored: {changed}")
@@ -257,4 +259,23 @@ def outcome_problems(response: TestResponse, method: str) -> list[str]:
             problems.append("a text is missing in French or English")
     if response.headers.get("Cache-Control") != "no-store":
         problems.append("kept in caches")
+    if response.status_code in ONE_SENTENCE:
+        problems += _other_sentences(response.status_code, tree)
+    return problems
+
+
+# What tells of rights and names no value of the client: one sentence for each code (TF-152).
+ONE_SENTENCE = frozenset({401, 403, 404})
+_sentences: dict[tuple[Any, ...], str] = {}
+
+
+def _other_sentences(status: int, tree: Tree) -> list[str]:
+    problems = []
+    for issue in tree["issue"]:
+        codes = tuple(each.get("code") for each in issue["details"].get("coding", ()))
+        text = json.dumps(issue["details"]["text"])
+        first = _sentences.setdefault((status, issue["code"], *codes), text)
+        if text != first:
+            problems.append(f"another sentence for {status} {codes}: {text}, not {first}")
+        tally.count("F", "sentences of refusals compared by their code")
     return problems

@@ -14,7 +14,7 @@ import sys
 import time
 from base64 import b64encode
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -47,6 +47,11 @@ CANARIES |= {
     word: f"Canary.{word}.7f3a" for word in ("request-id", "agent", "referer", "header", "cookie", "bad-token")
 }
 CANARIES |= {"matricule": MATRICULE, "name": "Claire Martin", "RPPS": "899700000112", "secret": SECRET}
+
+
+# How much of a body is sent before the client, or the server, goes away.
+SHARES = (0.0, 0.1, 0.5, 0.99)
+FOUND = "values of canaries found in logs and errors"
 
 
 def canary(word: str) -> str:
@@ -179,16 +184,21 @@ class Traffic:
 
     def aborted(self) -> None:
         """Uploads whose client goes away in the middle."""
+        for share in SHARES:
+            with self.upload(share):
+                time.sleep(0.01)
+
+    def upload(self, share: float) -> socket.socket:
+        """A connection on which a part of an upload was sent."""
         place = urlsplit(self.server.base_url)
         body = json.dumps(self.document("aborted")).encode()
         token = self.server.token("dr-moreau")
         self.tokens.add(token)
-        for share in (0.1, 0.5, 0.99):
-            with socket.create_connection((place.hostname or "", place.port or 0)) as connection:
-                head = f"POST /fhir/DocumentReference HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n"
-                head += f"Content-Type: application/fhir+json\r\nContent-Length: {len(body)}\r\n\r\n"
-                connection.sendall(head.encode() + body[: int(len(body) * share)])
-                time.sleep(0.05)
+        head = f"POST /fhir/DocumentReference HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n"
+        head += f"Content-Type: application/fhir+json\r\nContent-Length: {len(body)}\r\n\r\n"
+        connection = socket.create_connection((place.hostname or "", place.port or 0))
+        connection.sendall(head.encode() + body[: int(len(body) * share)])
+        return connection
 
 
 @contextmanager
@@ -247,7 +257,7 @@ def test_tf_150_no_canary_in_what_the_server_writes(
     log = (traffic.server.data_folder / "server.log").read_bytes()
     found += scanner.found_in(log, "the log")
     tally.count("F", "canaries looked for", scanner.looked)
-    tally.count("F", "canaries found", len(found))
+    tally.count("F", FOUND, len(found))
     assert found == []
     assert len(scanner.names) >= 30
     assert b"dmp_fhir_requests_total" in shown[0]
@@ -273,26 +283,62 @@ def check_answers(traffic: Traffic) -> None:
     assert {answer.status_code for answer in traffic.answers} >= {200, 201, 400, 401, 404, 405, 500}
 
 
+UPLOADS = 100
+
+
 def test_tf_158_nothing_is_left_of_uploads(request: pytest.FixtureRequest, tmp_path: Path, key_folder: Path) -> None:
-    """After normal, refused, aborted and killed uploads: no file but the stored documents, for the owner only."""
+    """After 100 normal, refused, aborted and killed uploads each: no file but the documents that were stored, sealed,
+    for the owner only; and the server leaves no core."""
     with serving(request, "sqlite", tmp_path, key_folder) as traffic:
-        documents = traffic.server.data_folder / "documents"
+        server, documents = traffic.server, traffic.server.data_folder / "documents"
         before = {path for path in documents.rglob("*") if path.is_file()}
-        address = traffic.normal()
-        traffic.refused(address)
-        traffic.aborted()
+        folders = {path for path in documents.rglob("*") if path.is_dir()}
+        assert _soft_and_hard_core(server.process.pid) == {("0", "0")}
+        with requests.Session() as session:
+            session.headers |= server.headers("dr-moreau") | JSON
+            for n in range(UPLOADS):
+                normal = session.post(f"{server.base_url}/DocumentReference", json=traffic.document(f"normal {n}"))
+                assert normal.status_code == 201, normal.text
+                wrong = traffic.document(f"refused {n}")
+                wrong["content"][0]["attachment"]["hash"] = "Y2FuYXJ5"
+                assert session.post(f"{server.base_url}/DocumentReference", json=wrong).status_code == 422
+        for _ in range(UPLOADS // len(SHARES)):
+            traffic.aborted()
         time.sleep(0.2)
         made = [path for path in documents.rglob("*") if path.is_file() and path not in before]
-        assert len(made) == 1
-        assert made[0].stat().st_mode & 0o777 == 0o600
-        assert made[0].parent.stat().st_mode & 0o777 in (0o700, 0o755)
+        assert len(made) == UPLOADS
+        assert {path.stat().st_mode & 0o777 for path in made} == {0o600}
+        assert {
+            path.stat().st_mode & 0o777 for path in documents.rglob("*") if path not in folders and path.is_dir()
+        } <= {0o700}
         assert list((documents / "tmp").iterdir()) == []
-        traffic.aborted()
-        os.killpg(traffic.server.process.pid, signal.SIGKILL)
-        traffic.server.process.wait(20)
+        with ExitStack() as open_ones:
+            for n in range(UPLOADS):
+                open_ones.enter_context(traffic.upload(SHARES[n % len(SHARES)]))
+            time.sleep(0.2)
+            os.killpg(server.process.pid, signal.SIGKILL)
+            server.process.wait(20)
         assert list((documents / "tmp").iterdir()) == []
-        assert Scanner(CANARIES).found_below(traffic.temporary) == []
-        tally.count("F", "uploads broken off", 6)
+        scanner = Scanner(CANARIES)
+        found = scanner.found_below(traffic.temporary) + scanner.found_below(documents)
+        assert found == []
+        assert not [path for folder in (Path.cwd(), server.data_folder) for path in folder.glob("core*")]
+        tally.count("F", "uploads, of four kinds", 4 * UPLOADS)
+        tally.count("F", FOUND, len(found))
+
+
+def _soft_and_hard_core(process: int) -> set[tuple[str, str]]:
+    """The limits of the size of a core file, of a server and its workers."""
+    group = [path for path in Path("/proc").glob("[0-9]*/stat") if _group_of(path) == process]
+    lines = [(path.parent / "limits").read_text().splitlines() for path in group]
+    return {tuple(line.split()[4:6]) for each in lines for line in each if line.startswith("Max core")}  # type: ignore[misc]
+
+
+def _group_of(stat: Path) -> int:
+    try:
+        return int(stat.read_text().rpartition(")")[2].split()[2])
+    except OSError:
+        return 0
 
 
 def test_tf_157_messages_say_nothing_of_a_person(
