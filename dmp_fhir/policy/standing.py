@@ -254,7 +254,10 @@ def load_grants(reader: Rows, record_id: str, person: str, now_ms: int) -> tuple
         " WHERE record_id = :record AND person = :person AND expires > :since",
         {"record": record_id, "person": person, "since": now_ms - MOTIVE_COUNTS_MS},
     )
-    return tuple(Grant(*row[:4], motive_of(reader.keys, record_id, row[6], row[4]), row[5]) for row in rows)
+    return tuple(
+        Grant(who, structure, session, purpose, motive_of(reader.keys, record_id, grant_id, motive), expires)
+        for who, structure, session, purpose, motive, expires, grant_id in rows
+    )
 
 
 @lru_cache(maxsize=1024)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dmp_fhir.identity.context import AccessContext
 from dmp_fhir.ids import new_id
@@ -61,7 +61,8 @@ def to_review(reader: Reader) -> list[OpenedInEmergency]:
         "SELECT id, record_id, person, person_name, structure, purpose, motive, granted, expires FROM emergency_grant"
         " WHERE review AND reviewed IS NULL ORDER BY granted, id"
     )
-    return [OpenedInEmergency(*row[:6], motive_of(reader.keys, row[1], row[0], row[6]), *row[7:]) for row in rows]
+    found = [OpenedInEmergency(*row) for row in rows]
+    return [replace(each, motive=motive_of(reader.keys, each.record_id, each.id, each.motive)) for each in found]
 
 
 def close_review(tx: Transaction, grant_id: str, reviewer: str, finding: str, now_ms: int) -> str | None:
