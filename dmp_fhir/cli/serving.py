@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import logging
 import os
+import resource
 import signal
 import ssl
 import tempfile
@@ -76,6 +77,8 @@ def serve(
     if not schema.is_current(settings.database):
         raise click.ClickException("the database is not migrated to this version; run: dmp-fhir init")
     refuse_to_serve(settings)
+    # Keys are in memory from here on: no core of it is ever written (TF-158).
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     click.get_current_context().with_resource(_folder_of_metrics())
     click.echo(f"dmp-fhir {__version__} on {settings.base_url} ({dialect_of(settings.database)}, {workers} workers)")
     registry_of(settings).close()  # keys that are missing or wrong are told now, once

@@ -118,18 +118,20 @@ class Gate:
             self._standings[record_id] = _certain(lambda: self._load(record_id), Standing)
         return self._standings[record_id]
 
-    def look_into(self, record_id: str) -> None:
-        """Load a standing for somebody who asks by id (seeking.py): the same for NOWHERE, and nothing is locked. A
-        ceiling that is reached is no refusal before `found` is called: who may not see what they ask for learns nothing
-        of it."""
-        if record_id == DIRECTORY or record_id in self._standings:
-            return
-        if record_id != NOWHERE:
+    def look_into(self, home: str | None) -> str:
+        """Load the standing that an id is looked for with (seeking.py), nothing being locked: in the record it leads to,
+        or for nobody's id where the caller looked last; the id of that record. A ceiling that is reached is no refusal
+        before `found` is called: who may not see what they ask for learns nothing of it."""
+        record_id = home if home is not None else self.exchange.services.latest.of(self.context)
+        if record_id != DIRECTORY and record_id not in self._standings:
             try:
                 self._count(record_id)
             except Refused as reached:
                 self._reached = reached
-        self._standings[record_id] = _certain(lambda: self._look(record_id), Standing)
+            if home is None:
+                self.exchange.trail.record_id = None
+            self._standings[record_id] = _certain(lambda: self._look(record_id), Standing)
+        return record_id
 
     def found(self, *, something: bool) -> None:
         """Whether there was something to see for who asked by id: then a ceiling that is reached is told."""
@@ -141,6 +143,7 @@ class Gate:
 
     def _count(self, record_id: str) -> None:
         self.exchange.trail.record_id = record_id
+        self.exchange.services.latest.note(self.context, record_id)
         self.exchange.services.ceiling.look_at_record(self.context, record_id, self.now)
 
     def _load(self, record_id: str) -> Standing:

@@ -157,17 +157,18 @@ def _record(gate: Gate, query: SearchQuery) -> str | None:
         return find_record(gate.reader, bound)
     if query.resource_type == "DocumentReference" and (identified := _by_identifier(query)):
         owner = owner_of(gate.reader, UNIQUE_ID, identified)
-        return _place(gate, query, owner.record_id if owner else NOWHERE)
+        return _place(gate, query, owner.record_id if owner else None)
     _refuse_without_patient(gate, query)
     return None
 
 
-def _place(gate: Gate, query: SearchQuery, home: str) -> str:
+def _place(gate: Gate, query: SearchQuery, home: str | None) -> str:
     """Where a document is looked for that is named without its patient: in its record, or NOWHERE when the caller may
     not look there, as for an identifier that nobody has (TF-153)."""
-    gate.look_into(home)
+    record_id = gate.look_into(home)
     acts = (Action.DOC_LIST, _action(gate, query))
-    return home if all(gate.decide(act, home).permit for act in acts) else NOWHERE
+    permitted = all(gate.decide(act, record_id).permit for act in acts)
+    return home if permitted and home is not None else NOWHERE
 
 
 def _own_record(gate: Gate) -> PatientByIdentifier | None:

@@ -25,8 +25,7 @@ def sought(gate: Gate, home: str | None, look: Callable[[str], T | None], *actio
     """(what `look` finds, its record, the decision). `home` is the record that the id leads to, None for nobody's id;
     `look` is called with it, or with NOWHERE, and carries the predicate. One of `actions` must be permitted in the
     record. Nothing is locked yet: whoever writes asks for the standing next."""
-    record_id = NOWHERE if home is None else home
-    gate.look_into(record_id)
+    record_id = gate.look_into(home)
     decision = _decision(gate, record_id, actions)
     found = look(record_id if decision.permit else NOWHERE)
     shown = home is not None and found is not None and decision.permit

@@ -13,6 +13,7 @@ from dmp_fhir.identity.peers import Peers
 from dmp_fhir.identity.tokens import TokenVerifier
 from dmp_fhir.instants import Clock
 from dmp_fhir.interactions.ceilings import Ceilings
+from dmp_fhir.interactions.latest import LatestLooks
 from dmp_fhir.interactions.messages import Request
 from dmp_fhir.limits.requests import RequestRates
 from dmp_fhir.limits.underway import Room, Underway
@@ -45,6 +46,7 @@ class Services:
     ceiling: Ceilings = field(init=False)
     rates: RequestRates = field(init=False)
     failures: FailedAuthentications = field(init=False)
+    latest: LatestLooks = field(default_factory=LatestLooks)
     seen: Seen = field(init=False)
     observer: Observer = field(init=False)
     underway: Underway = field(default_factory=Underway)

@@ -36,14 +36,13 @@ STRANGERS = ("dr-masson", "dr-roux", "patient-julien-martin", "labo-feeder")
 _OF_THE_LOG = re.compile(r"audit_tile|audit_head")
 # Answers of searches name what was asked for, and have an id of their own.
 _NAMES = re.compile(rb"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|19\.250\.[0-9.]+")
-# What may be seen differs by relation, and nobody has one to what is nowhere.
-_RIGHTS = re.compile(r" AND \((?:[NOT(\s]*(?:d|pd)\.|1 = ).*$", re.DOTALL)
 
 
 def same_path(
     world: Registry, ask: Callable[[str], Answer], hidden: str, nobody: str = NOBODY, *, status: int = 404
 ) -> None:
     """Ask for both; nothing tells them apart but the number of the request."""
+    ask(hidden)  # what nobody has is looked for where the caller looked last
     seen = [_asked(ask, name) for name in (nobody, hidden)]
     for one, other in zip(seen[0], seen[1], strict=True):
         assert one == other
@@ -58,8 +57,7 @@ def _asked(ask: Callable[[str], Answer], name: str) -> tuple[Any, ...]:
     if any(_OF_THE_LOG.search(each) for each in statements):
         return _asked(ask, name)
     headers = [each for each in answer.headers if each[0] not in ("X-Request-Id", "Date")]
-    ran = [_RIGHTS.sub(" AND (rights)", each) for each in statements]
-    return answer.status, headers, _NAMES.sub(b"name", answer.content), ran
+    return answer.status, headers, _NAMES.sub(b"name", answer.content), [*statements]
 
 
 def document_of(world: Registry, number: str) -> tuple[str, str, str]:
@@ -119,7 +117,10 @@ def test_hidden_documents(world: Registry, by: str, number: str) -> None:
     for method in ("GET", "HEAD"):
         for end in ("", "/_history/1", "/_history/2"):
             same_path(world, lambda name, m=method, e=end: ask(m, f"{kind}/{name}{e}", by=by), payload_id)
-    for search in ("", f"patient.identifier={quote(CLAIRE)}&"):
+    # Without its patient, what nobody has is looked for with the rights of somebody authorised; the treating physician's
+    # predicate is another.
+    alone = () if by == "dr-moreau" else ("",)
+    for search in (*alone, f"patient.identifier={quote(CLAIRE)}&"):
         same_path(
             world,
             lambda value, s=search: ask("GET", f"DocumentReference?{s}identifier={quote(value)}", by=by),
