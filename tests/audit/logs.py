@@ -9,8 +9,9 @@ from typing import Any
 
 from dmp_fhir.audit import log
 from dmp_fhir.audit.acts import Act
+from dmp_fhir.audit.findings import Report
 from dmp_fhir.audit.heads import HeadKeys, Sealing, Witness, attach
-from dmp_fhir.audit.verification import Report, verify
+from dmp_fhir.audit.verification import verify
 from dmp_fhir.store.database import Database
 from tests.audit.test_events import CONTEXT, NOW, READ
 from tests.support.keys import with_new_keys

@@ -22,6 +22,7 @@ class MakingRing(KeyRing):
     """`plain_readable`: so are rows that a test wrote without sealing them."""
 
     def __init__(self, store: KeyStore) -> None:
+        store.begin_trace(0, 0)
         super().__init__(store, plain_readable=True)
 
     def of(self, record_id: str) -> SealingKey:
