@@ -313,6 +313,22 @@ def test_the_log_is_rolled_back(insider: Insider) -> None:
         assert [(each.kind, each.position) for each in found] == [("outside", 700)]
 
 
+def test_two_heads_of_one_size(insider: Insider) -> None:
+    """TF-172: the log is signed twice at one size, by the key of the registry itself."""
+    keys = HeadKeys(insider.log.folder / "keys", insider.log.clock)
+    head = keys.sign(500, bytes(32))
+
+    def act(tx: Transaction) -> None:
+        tx.execute("CREATE TABLE audit_heads AS SELECT * FROM audit_head")
+        tx.execute("DROP TABLE audit_head")
+        tx.execute("ALTER TABLE audit_heads RENAME TO audit_head")
+        tx.insert("audit_head", {name: getattr(head, name) for name in ("size", "root", "time", "key_id", "signature")})
+
+    found = insider.found(act)
+    assert ("head", 500) in [(each.kind, each.position) for each in found]
+    assert any("two heads of size 500" in each.text for each in found)
+
+
 # --- the file outside -------------------------------------------------------------------------------
 
 

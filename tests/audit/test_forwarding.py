@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import ssl
 import threading
 from collections.abc import Iterator
@@ -123,6 +124,20 @@ def test_a_repository_that_is_away_blocks_nothing(database: Database, tmp_path: 
     away = Repository("https://127.0.0.1:9/fhir")
     assert forward(database, away, tmp_path) == Forwarded(0, 5)
     assert fill(database, 1)[0] not in made
+
+
+def test_too_many_that_wait_are_an_alert(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("dmp_fhir.audit.forwarding.MOST_WAITING", 6)
+    away = Repository("https://127.0.0.1:9/fhir")
+    fill(database, 6)
+    with caplog.at_level(logging.CRITICAL, "dmp_fhir.alert"):
+        assert forward(database, away, tmp_path) == Forwarded(0, 6)
+        assert caplog.messages == []
+        fill(database, 1)
+        assert forward(database, away, tmp_path) == Forwarded(0, 7)
+    assert caplog.messages == ["7 events wait for the audit repository"]
 
 
 def test_a_stranger_gets_nothing(database: Database, repository: Repository, atna: Atna, tmp_path: Path) -> None:

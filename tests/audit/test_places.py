@@ -109,6 +109,10 @@ def test_every_thousandth_entry_signs_a_head_in_its_transaction(database_url: st
         "DELETE FROM audit_tree",
         "UPDATE audit_tree SET size = size - 1",
         "UPDATE audit_tree SET size = size",
+        "UPDATE audit_event SET outcome = '0'",
+        "UPDATE audit_event SET seal = NULL WHERE position = 3",
+        "DELETE FROM audit_event",
+        "DELETE FROM audit_event WHERE position = 255",
     ],
 )
 def test_the_database_refuses_to_change_the_tree(database_url: str, tmp_path: Path, statement: str) -> None:
@@ -117,6 +121,7 @@ def test_the_database_refuses_to_change_the_tree(database_url: str, tmp_path: Pa
     made.seal()
     with pytest.raises(ConstraintViolation), made.database.transaction() as tx:
         tx.execute(statement)
+    count("G", "statements refused by triggers")
     assert made.verify().findings == []
     made.database.close()
 
