@@ -126,6 +126,12 @@ class Settings:
     crl_grace: int = _setting(
         "DMP_FHIR_CRL_GRACE", "Seconds for which a revocation list is still good after its next update was due", 0
     )
+    tls_certificate: str = _setting(
+        "DMP_FHIR_TLS_CERT",
+        "PEM file of the certificate that clients see, here or at the proxy, to be told 30 days before it ends;"
+        " `serve --tls-cert` sets it",
+        "",
+    )
     proxies: str = _setting(
         "DMP_FHIR_PROXIES",
         "Addresses or networks, with commas between, of the proxies that may name the client's certificate and address",
@@ -294,6 +300,11 @@ class Settings:
     def limit(self, name: str) -> int | None:
         """A limit whose default goes with the profile; None when there is none."""
         return getattr(self, name) or (_BY_PROFILE[name] if self.profile == "production" else None)
+
+    @property
+    def seen_folder(self) -> Path:
+        """Where the client certificates that were seen are noted."""
+        return self.counters_folder / "certificates"
 
     @property
     def counters_folder(self) -> Path:

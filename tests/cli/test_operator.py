@@ -108,6 +108,29 @@ def test_suspend_resume_erase(command: Any, database_url: str) -> None:
     assert len(rows(database_url, "SELECT 1 FROM audit_event")) == 2
 
 
+@pytest.mark.parametrize(
+    "typed", ["274036912390153", "2 74 03 69 123 901 53", "1.2.250.1.213.1.4.10|274036912390153", INS]
+)
+def test_a_record_is_named_as_people_type_an_ins(command: Any, database_url: str, typed: str) -> None:
+    assert command("record", "hold", typed).exit_code == 0
+    assert rows(database_url, "SELECT record_id FROM audit_event") == [("r",)]
+
+
+def test_an_ins_under_two_systems_is_named_with_its_own(command: Any, database_url: str, tmp_path: Path) -> None:
+    database = reopened(database_url, tmp_path / "data")
+    assert database.keys is not None
+    database.keys.make("q", 1)
+    with database.transaction() as tx:
+        row = {"id": "q", "status": "open", "version": 0, "created": 1, "last_updated": 1, "clock": 1}
+        tx.insert("record", row | {"birth_date": "1974-03-12"})
+        tx.insert("ins", ins_row(database.keys, "q", "urn:oid:1.2.250.1.213.1.4.11", "274036912390153"))
+    database.close()
+    refused = command("record", "hold", "274036912390153")
+    assert (refused.exit_code, "system|number" in refused.output) == (1, True)
+    assert command("record", "hold", "1.2.250.1.213.1.4.11|274036912390153").exit_code == 0
+    assert rows(database_url, "SELECT record_id FROM audit_event") == [("q",)]
+
+
 def test_hold_and_release(command: Any, database_url: str) -> None:
     held = "SELECT held IS NOT NULL FROM record_state"
     assert command("record", "release", INS).exit_code == 1

@@ -21,6 +21,7 @@ MAILS, FLOODS, RETENTION = "tests/notify/test_smtp.py", "tests/limits/test_reque
 RESTORED, LOADED = "tests/backup/test_restoring.py", "tests/backup/test_under_load.py"
 SCHEMA, KEYS, SEALING = "tests/store/test_schema.py", "tests/keys/test_key_store.py", "tests/keys/test_sealing.py"
 CALLERS, CERTIFICATES = "tests/hostile/test_callers.py", "tests/identity/test_certificates.py"
+EXPIRING = "tests/identity/test_expiring.py"
 DATES = "tests/registry/search/test_dates.py"
 
 PROVED: dict[str, tuple[str, ...]] = {
@@ -107,6 +108,10 @@ PROVED: dict[str, tuple[str, ...]] = {
         f"{CERTIFICATES}::test_a_new_list_is_seen_without_a_restart",
         f"{CERTIFICATES}::test_a_certificate_expires_while_it_is_remembered",
         f"{CERTIFICATES}::test_an_authority_that_is_no_longer_trusted",
+        "tests/hostile/test_tls.py::test_certificates_are_renewed_without_a_cut",
+        f"{EXPIRING}::test_what_ends_soon_is_told",
+        f"{EXPIRING}::test_an_authority_at_the_end_of_its_time_beside_the_next_one",
+        f"{EXPIRING}::test_one_line_a_day_whatever_the_workers",
     ),
     "TF-250": ("tests/test_safety.py::test_no_command_takes_a_secret", f"{SEALING}::test_nothing_shows_a_key"),
 }

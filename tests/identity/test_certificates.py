@@ -214,8 +214,11 @@ def test_files_that_stop_the_start(here: Here, tmp_path: Path) -> None:
     with pytest.raises(ValueError):
         CertificateChecker(here.trusted, empty, here.clock)
     (tmp_path / "text.pem").write_text(json.dumps([]))
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match=r"text\.pem"):
         CertificateChecker(tmp_path / "text.pem", None, here.clock)
+    (empty / "page.crl").write_text("<html>")
+    with pytest.raises(ValueError, match=r"page\.crl is no revocation list"):
+        CertificateChecker(here.trusted, empty, here.clock)
     with pytest.raises(OSError):
         CertificateChecker(tmp_path / "nothing.pem", None, here.clock)
 
