@@ -36,9 +36,10 @@ class Log:
     clock: Clock
 
     @classmethod
-    def made(cls, url: str, folder: Path) -> Log:
-        clock = Clock()
-        return cls(attach(with_new_keys(url, folder / "keys"), folder / "keys", folder / "heads", clock), folder, clock)
+    def made(cls, url: str, folder: Path, *, sealed_from: int = 0) -> Log:
+        clock, keys = Clock(), folder / "keys"
+        database = with_new_keys(url, keys, sealed_from=sealed_from)
+        return cls(attach(database, keys, folder / "heads", clock), folder, clock)
 
     @property
     def sealing(self) -> Sealing:

@@ -38,7 +38,7 @@ def test_a_log_of_before_gets_its_places_in_order_of_time(database_url: str, tmp
             tx.insert("audit_event", {name: row[name] for name in row if name not in PLACES})
     database.close()
     schema.upgrade(database_url)
-    migrated = Log.made(database_url, tmp_path)
+    migrated = Log.made(database_url, tmp_path, sealed_from=700)
     found = migrated.rows("SELECT id, position, sequence FROM audit_event ORDER BY position")
     assert [row[0] for row in found] == [f"t{number:04}" for number in reversed(range(700))]
     assert [row[1] for row in found] == list(range(700))

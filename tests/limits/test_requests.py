@@ -161,9 +161,9 @@ def test_tf_178_a_flood_of_bad_tokens(
     if number > 10_000:
         now = rows(app, "SELECT COUNT(*), SUM(LENGTH(body)) FROM audit_event")[0]
         counted = (
-            f"{number:,} refused anonymously in {took:.0f} s, all told by {len(events)} entries; {len(refused):,} refused"
-            f" to a known caller, each with its entry; {now[0] - size[0]:,} entries, {(now[1] - size[1]) / 1e6:.1f} MB of"
-            " bodies; one alert"
+            f"{number:,} refused anonymously in {took:.0f} s, told by {len(events)} entries; {len(refused):,} refused"
+            f" to a known caller, each with its entry; {now[0] - size[0]:,} entries and"
+            f" {(now[1] - size[1]) / 1e6:.1f} MB of bodies in all; one alert"
         )
         lost = number - sum(map(times, events)) + len(refused) - rows(app, known)[0][0]
         database = seeded_url.partition(":")[0]

@@ -54,14 +54,13 @@ def with_keys(url: str, template: Path, folder: Path) -> Database:
     return database
 
 
-def with_new_keys(url: str, folder: Path | None = None) -> Database:
-    """The database, with keys in a folder of their own, made when there are none."""
+def with_new_keys(url: str, folder: Path | None = None, *, sealed_from: int = 0) -> Database:
+    """The database, with keys in a folder of their own, made when there are none; its trace is sealed from a
+    position on."""
     folder = folder or Path(mkdtemp(prefix="dmp-fhir-keys-"))
     database = Database.open(url)
     store = KeyStore.create(key_url(folder), MasterKeyFiles(folder), 0)
-    with database.snapshot() as reader:
-        row = reader.row("SELECT size FROM audit_tree")
-    store.begin_trace(row[0] if row else 0, 0)
+    store.begin_trace(sealed_from, 0)
     database.keys = MakingRing(store)
     return database
 
