@@ -60,7 +60,7 @@ def run() -> None:
         trace_command(database, "jobs", now, observer=observer, reason=str(done))
     click.echo(done)
     if repository is not None:
-        click.echo(forward(database, repository, settings.data_folder))
+        click.echo(forward(database, repository, settings.data_folder, system_clock()))
 
 
 # --- review of emergency accesses -----------------------------------------------------------------
