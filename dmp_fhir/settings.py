@@ -104,8 +104,8 @@ class Settings:
     )
     audit_repository: str = _setting(
         "DMP_FHIR_AUDIT_REPOSITORY",
-        "FHIR base (https) of an ATNA audit repository that the trace is forwarded to (ITI-20, FHIR feed); empty:"
-        " nowhere",
+        "ATNA audit repository that the trace is forwarded to (ITI-20): `https://…` (base of its FHIR endpoint) or"
+        " `syslog-tls://HOST[:6514]`; empty: nowhere",
         "",
     )
     audit_repository_ca: str = _setting(
@@ -115,7 +115,7 @@ class Settings:
         "DMP_FHIR_AUDIT_REPOSITORY_CERTIFICATE", "PEM file with the certificate and key shown to it (ITI-19)", ""
     )
     audit_repository_token_file: str = _setting(
-        "DMP_FHIR_AUDIT_REPOSITORY_TOKEN_FILE", "File with the bearer token for it", ""
+        "DMP_FHIR_AUDIT_REPOSITORY_TOKEN_FILE", "File with the bearer token for it (https)", ""
     )
     client_ca: str = _setting(
         "DMP_FHIR_CLIENT_CA", "PEM file of the authorities of client certificates; empty accepts no certificate", ""

@@ -54,7 +54,8 @@ PROVED: dict[str, tuple[str, ...]] = {
     "TF-166": (
         "tests/audit/test_no_trace.py::test_nothing_is_answered_without_its_trace",
         "tests/audit/test_forwarding.py::test_a_repository_that_is_away_blocks_nothing",
-        "tests/audit/test_forwarding.py::test_too_many_that_wait_are_an_alert",
+        "tests/audit/test_forwarding.py::test_many_waiting_events_and_long_waits_are_alerts",
+        "tests/audit/test_forwarding.py::test_a_repository_killed_in_the_middle_misses_nothing",
     ),
     "TF-167": ("tests/writing/test_trace_kills.py::test_act_and_entry_are_both_there_or_neither",),
     "TF-168": (f"{KEPT}::test_tf_168_nobody_changes_an_entry",),
