@@ -12,7 +12,7 @@ from dmp_fhir.identity.clients import Client, read_clients
 from dmp_fhir.identity.expiring import endings
 from dmp_fhir.identity.issuers import TrustedIssuer
 from dmp_fhir.identity.keys import RemoteKeys
-from dmp_fhir.instants import system_clock
+from dmp_fhir.instants import instant_text, system_clock
 from dmp_fhir.settings import BadSetting, Settings
 
 
@@ -38,7 +38,8 @@ def callers() -> None:
         click.echo("clients: those of the issuers")
     now_ms = system_clock()
     for each in endings(settings, now_ms):
-        click.echo(f"soon: {each.told(now_ms)}" + (f" ({each.subject})" if each.subject else ""))
+        subject = f" ({each.subject})" if each.subject else ""
+        click.echo(f"soon: {each.told(now_ms)}; end {instant_text(each.ends_ms)}{subject}")
 
 
 def _means(issuer: TrustedIssuer) -> list[str]:

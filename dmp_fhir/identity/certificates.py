@@ -162,6 +162,8 @@ class CertificateChecker:
         issuer = _verified_issuer(certificate, authorities, at)
         until = certificate.not_valid_after_utc
         if revocations is not None:
+            if _has_revoked_authority(issuer, authorities, revocations):
+                _refuse("REVOQUE")
             until = min(until, self._not_revoked(certificate, issuer, revocations, at))
         thumbprint = urlsafe_b64encode(digest).rstrip(b"=").decode()
         until_ms, ends_ms = (int(each.timestamp() * 1000) for each in (until, certificate.not_valid_after_utc))
@@ -172,9 +174,7 @@ class CertificateChecker:
     ) -> datetime:
         """Until when that it is not revoked may be relied on."""
         until: datetime | None = None
-        for crl in revocations:
-            if crl.issuer != issuer.subject or not _signed_by(crl, issuer):
-                continue
+        for crl in _lists_of(issuer, revocations):
             if crl.get_revoked_certificate_by_serial_number(certificate.serial_number) is not None:
                 _refuse("REVOQUE")
             if crl.next_update_utc is not None and crl.last_update_utc <= at:
@@ -241,6 +241,22 @@ def _verified_issuer(certificate: x509.Certificate, authorities: Authorities, at
 
 
 _AUTHORITY = ExtensionPolicy.webpki_defaults_ca()
+
+
+def _lists_of(issuer: x509.Certificate, revocations: Revocations) -> Iterator[x509.CertificateRevocationList]:
+    return (each for each in revocations if each.issuer == issuer.subject and _signed_by(each, issuer))
+
+
+def _has_revoked_authority(issuer: x509.Certificate, authorities: Authorities, revocations: Revocations) -> bool:
+    """Whether an authority on the way up is on a list of the one above it. No such list is asked for: an authority is
+    also revoked by taking it out of the file."""
+    others = tuple(each for each in authorities if each != issuer)
+    above = [each for each in others if each.subject == issuer.issuer]
+    serial = issuer.serial_number
+    revoked = any(
+        crl.get_revoked_certificate_by_serial_number(serial) for each in above for crl in _lists_of(each, revocations)
+    )
+    return revoked or any(_has_revoked_authority(each, others, revocations) for each in above)
 
 
 def _signed_by(crl: x509.CertificateRevocationList, issuer: x509.Certificate) -> bool:

@@ -19,7 +19,7 @@ from cryptography import x509
 
 from dmp_fhir.files import make_once
 from dmp_fhir.identity.certificates import ClientCertificate, read_authorities, read_revocations
-from dmp_fhir.instants import Clock, instant_text
+from dmp_fhir.instants import Clock
 from dmp_fhir.settings import Settings
 
 DAY_MS = 86_400_000
@@ -42,7 +42,7 @@ class Ending:
     def told(self, now_ms: int) -> str:
         days = (self.ends_ms - now_ms) // DAY_MS
         when = "ended" if days < 0 else "ends today" if days == 0 else f"ends in {days} days"
-        return f"{self.kind} {self.name}: {when}, {instant_text(self.ends_ms)}; put the next one in its place"
+        return f"{self.kind} {self.name}: {when}; put the next one in its place"
 
 
 class Seen:
@@ -158,7 +158,7 @@ class ExpiryWatch(threading.Thread):
         self._day = now_ms // DAY_MS
         for each in endings(self._settings, now_ms):
             if self._first(f"{each.kind}|{each.name}|{each.ends_ms}", now_ms):
-                _log.critical("%s", each.told(now_ms))
+                _log.critical("%s (dmp-fhir callers)", each.told(now_ms))
 
     def stop(self) -> None:
         self._stopped.set()

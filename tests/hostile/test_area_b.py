@@ -63,6 +63,7 @@ PROVED: dict[str, tuple[str, ...]] = {
     "TF-075": (
         f"{CLIENTS}::test_what_a_client_may_not_assert",
         f"{TLS}::test_the_account_of_a_structure_feeds_and_reads_nothing",
+        "tests/audit/test_events.py::test_how_sure_the_authentication_was_is_in_the_trace",
     ),
     "TF-076": (
         f"{CLIENTS}::test_the_version_of_the_software",

@@ -144,6 +144,18 @@ def test_revoked(here: Here) -> None:
     checker.checked(other.der)
 
 
+def test_an_authority_between_is_revoked(here: Here) -> None:
+    """The root's list is looked at when there is one; it may be signed by nobody else."""
+    issued = here.authority.issue("client")
+    here.checker().checked(issued.der)
+    here.publish(here.root.revocations(here.authority, signer=here.stranger), "root.crl")
+    here.checker().checked(issued.der)
+    here.publish(here.root.revocations(), "root.crl")
+    here.checker().checked(issued.der)
+    here.publish(here.root.revocations(here.authority), "root.crl")
+    assert refused(here.checker(), issued.der) == "REVOQUE"
+
+
 def test_a_new_list_is_seen_without_a_restart(here: Here) -> None:
     issued, checker = here.authority.issue("client"), here.checker()
     checker.checked(issued.der)

@@ -117,8 +117,8 @@ def test_hidden_documents(world: Registry, by: str, number: str) -> None:
     for method in ("GET", "HEAD"):
         for end in ("", "/_history/1", "/_history/2"):
             same_path(world, lambda name, m=method, e=end: ask(m, f"{kind}/{name}{e}", by=by), payload_id)
-    # Without its patient, what nobody has is looked for with the rights of somebody authorised; the treating physician's
-    # predicate is another.
+    # Without its patient, what nobody has is looked for with the rights of somebody authorised: those of the treating
+    # physician are another clause.
     alone = () if by == "dr-moreau" else ("",)
     for search in (*alone, f"patient.identifier={quote(CLAIRE)}&"):
         same_path(
