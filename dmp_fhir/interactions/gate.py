@@ -119,7 +119,7 @@ class Gate:
         return self._standings[record_id]
 
     def look_into(self, home: str | None) -> str:
-        """Load the standing that an id is looked for with (seeking.py), nothing being locked: of the record it leads to,
+        """Load the standing that an id is looked for with (seeking.py), locking nothing: of the record it leads to,
         for nobody's id of the one where the caller looked last; the id of that record. A ceiling that is reached is no
         refusal before `found` is called: who may not see what they ask for learns nothing of it."""
         record_id = home if home is not None else self.exchange.services.latest.of(self.context)
