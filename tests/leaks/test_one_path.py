@@ -42,7 +42,6 @@ def same_path(
     world: Registry, ask: Callable[[str], Answer], hidden: str, nobody: str = NOBODY, *, status: int = 404
 ) -> None:
     """Ask for both; nothing tells them apart but the number of the request."""
-    ask(hidden)  # what nobody has is looked for where the caller looked last
     seen = [_asked(ask, name) for name in (nobody, hidden)]
     for one, other in zip(seen[0], seen[1], strict=True):
         assert one == other
@@ -86,20 +85,20 @@ def patches() -> list[bytes]:
 def test_hidden_documents(world: Registry, by: str, number: str) -> None:
     document, payload, unique_id = document_of(world, number)
     ask = world.talk.ask
+    ask("GET", f"DocumentReference/{document}", by=by)  # what nobody has is looked for where the caller looked last
     for end in ("", "/_history", "/_history/1", "/_history/7", "/$explain-access"):
         same_path(world, lambda name, end=end: ask("GET", f"DocumentReference/{name}{end}", by=by), document)
     for how in ({"If_Match": 'W/"1"'}, {"If_Match": 'W/"9"'}, {"If_None_Match": "*"}, {"If_Match": "x"}, {}):
         same_path(world, lambda name, how=how: ask("DELETE", f"DocumentReference/{name}", by=by, **how), document)
         same_path(world, lambda name, how=how: ask("GET", f"DocumentReference/{name}", by=by, **how), document)
     for patch in patches():
-        for how in ({}, {"If_Match": 'W/"9"'}):
-            same_path(
-                world,
-                lambda name, patch=patch, how=how: ask(
-                    "PATCH", f"DocumentReference/{name}", patch, by=by, Content_Type=JSON_PATCH, **how
-                ),
-                document,
-            )
+        how = {"by": by, "If_Match": 'W/"9"', "Content_Type": JSON_PATCH}
+        same_path(
+            world,
+            lambda name, patch=patch, how=how: ask("PATCH", f"DocumentReference/{name}", patch, **how),
+            document,
+        )
+    for patch in patches()[1:3]:
         for patient in ("", f"&patient.identifier={quote(CLAIRE)}"):
             same_path(
                 world,
@@ -142,6 +141,7 @@ KINDS = ("DocumentReference", "List", "Consent", "Patient", "RelatedPerson", "Bi
 def test_resources_of_a_record_that_one_may_not_open(world: Registry, by: str) -> None:
     """Every type by its id, with every act that is offered on it."""
     for kind, name in of_record(world):
+        world.talk.ask("GET", f"{kind}/{name}", by=by)
         asks = [("GET", end) for end in ("", "/_history", "/_history/1", "/_history/3")]
         asks += [("GET", f"/{operation}") for operation in OPERATIONS.get(kind, ()) if (by, operation) not in ALLOWED]
         asks += [("DELETE", "")] if kind in DELETABLE else []
