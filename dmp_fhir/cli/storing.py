@@ -30,8 +30,7 @@ def init() -> None:
     before = schema.current(settings.database)
     schema.upgrade(settings.database)
     give_keys_to(settings)
-    if before is not None and before < CLEAR_TITLES_LEFT:
-        schema.forget(settings.database, ("document", "emergency_grant"))
+    _forget_what_left(settings, before)
     _trace_migration(settings, before)
     if settings.profile == "development":
         sandbox_of(settings)
@@ -39,10 +38,6 @@ def init() -> None:
     database.sealing.seal_now()
     database.close()
     click.echo(f"database at version {schema.current(settings.database)}")
-
-
-# The migration that takes titles and motives out of the clear.
-CLEAR_TITLES_LEFT = "0013"
 
 
 def give_keys_to(settings: Settings) -> None:
@@ -57,6 +52,17 @@ def give_keys_to(settings: Settings) -> None:
         database.close()
     if hidden:
         schema.forget(settings.database, TABLES_WITH_MATRICULES)
+
+
+# The migration that takes titles of documents and motives of emergencies out of the clear.
+_CLEAR_UNTIL = "0013"
+
+
+def _forget_what_left(settings: Settings, before: str | None) -> None:
+    """Rows of before may still lie in the files, behind what replaced them."""
+    after = schema.current(settings.database)
+    if before is not None and after is not None and before < _CLEAR_UNTIL <= after:
+        schema.forget(settings.database, ("document", "emergency_grant"))
 
 
 def _trace_migration(settings: Settings, before: str | None) -> None:
@@ -83,6 +89,7 @@ def migrate(revision: str, down: bool) -> None:
     settings = current_settings()
     before = schema.current(settings.database)
     (schema.downgrade if down else schema.upgrade)(settings.database, revision)
+    _forget_what_left(settings, before)
     _trace_migration(settings, before)
     click.echo(f"database at version {schema.current(settings.database)}")
 

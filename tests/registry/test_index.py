@@ -203,7 +203,6 @@ def test_columns_of_a_document() -> None:
     assert columns["type_system"] == "urn:t"
     assert (columns["archived"], columns["masked_professionals"]) == (True, True)
     assert (columns["hidden_patient"], columns["hidden_representatives"]) == (True, False)
-    assert columns["title"] == "Titre"
     assert columns["date_high"] - columns["date_low"] == 1000
     assert columns["creation_high"] - columns["creation_low"] == 100
     assert columns["start_high"] - columns["start_low"] == 366 * DAY
