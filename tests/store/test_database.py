@@ -89,7 +89,8 @@ def test_values_come_back_as_they_went(database: Database) -> None:
         tx.insert("payload", binary)
         found = tx.row(
             "SELECT type_system, archived, masked_professionals, date_low, type_code, ':no', '100%' FROM document"
-            " WHERE record_id = :record AND archived AND NOT masked_professionals AND type_system LIKE '%100 !%%' ESCAPE '!'",
+            " WHERE record_id = :record AND archived AND NOT masked_professionals"
+            " AND type_system LIKE '%100 !%%' ESCAPE '!'",
             {"record": "é"},
         )
         digest = tx.row("SELECT sha256, size FROM payload WHERE sha256 = :digest", {"digest": bytes(range(32))})
