@@ -9,6 +9,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
+from dmp_fhir.store.errors import MigrationRefused
+
 revision = "0011"
 down_revision = "0010"
 branch_labels = None
@@ -21,8 +23,8 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     if op.get_bind().execute(sa.text("SELECT 1 FROM audit_event WHERE words IS NOT NULL")).first():
-        raise RuntimeError(
-            "the trace holds entries whose hashes cover this column: without it they could not be proven; go back to a"
-            " backup instead"
+        raise MigrationRefused(
+            "the trace holds entries whose hashes cover audit_event.words: without it they could not be proven; go back"
+            " to a backup instead"
         )
     op.drop_column("audit_event", "words")
