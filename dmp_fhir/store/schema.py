@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Callable, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +23,7 @@ from sqlalchemy.pool import NullPool
 from dmp_fhir.store.database import Database, StoreUnavailable, connected_here, dialect_of
 from dmp_fhir.store.errors import MigrationRefused
 from dmp_fhir.store.sqlite import path_of
+from dmp_fhir.store.tables import metadata
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -100,6 +101,23 @@ def losses(url: str, revision: str) -> list[Loss]:
 
     _migrate(url, look)
     return [each for each in found if each.rows]
+
+
+def drop(url: str) -> None:
+    """Remove the tables of a registry and all that is in them, in one transaction, whatever version made them. There
+    need be no way back for that."""
+    ours = (*metadata.tables, "alembic_version")
+    with _migrating(url) as connection, connection.begin():
+        there = inspect(connection).get_table_names()
+        for table in (name for name in ours if name in there):
+            connection.exec_driver_sql(f'DROP TABLE "{table}"')
+        if dialect_of(url) == "postgresql":
+            found = connection.exec_driver_sql(
+                "SELECT p.oid::regprocedure FROM pg_proc p WHERE p.pronamespace = current_schema()::regnamespace"
+                " AND p.prorettype = 'trigger'::regtype AND p.proname LIKE 'refuse%%'"
+            )
+            for (function,) in found.fetchall():
+                connection.exec_driver_sql(f"DROP FUNCTION {function}")
 
 
 def _columns(connection: Connection) -> dict[str, set[str]]:
@@ -184,12 +202,19 @@ def _config(connection: Connection | None = None) -> Config:
 
 
 def _migrate(url: str, act: Callable[[Config], None]) -> None:
+    with _migrating(url) as connection:
+        act(_config(connection))
+
+
+@contextmanager
+def _migrating(url: str) -> Iterator[Connection]:
+    """A connection for changes of the schema, one at a time."""
     if dialect_of(url) == "sqlite" and connected_here(url):
         raise RuntimeError("close the database before migrating it: this process is connected to it")
     engine = migration_engine(url)
     try:
         with _one_at_a_time, engine.connect() as connection:
-            act(_config(connection))
+            yield connection
     except OperationalError as error:
         if isinstance(error.orig, sqlite3.Error) and error.orig.sqlite_errorcode & 0xFF not in _UNAVAILABLE:
             raise
