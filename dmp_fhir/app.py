@@ -21,6 +21,7 @@ from dmp_fhir.http import description, fhir
 from dmp_fhir.http.observing import observed
 from dmp_fhir.http.operations import operations_around
 from dmp_fhir.identity import setup
+from dmp_fhir.identity.expiring import ExpiryWatch
 from dmp_fhir.instants import Clock, system_clock
 from dmp_fhir.interactions.services import Services
 from dmp_fhir.limits.stalled import Watch
@@ -86,6 +87,7 @@ def create_worker() -> Flask:
     services.database.turns.bound(int(os.environ.get(AT_WORK, MOST_AT_WORK)))
     Sealer(services.database, services.clock, also=services.failures.tell_if_due).start()
     Watch(services.settings.stall_seconds, services.underway).start()
+    ExpiryWatch(services.settings, services.clock, services.rates.first_in_the_day).start()
     return app
 
 

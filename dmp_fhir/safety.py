@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from dmp_fhir.audit.repository import Repository
 from dmp_fhir.canonicals import INS_SYSTEMS
 from dmp_fhir.identity import sandbox
 from dmp_fhir.identity.peers import networks
@@ -166,6 +167,21 @@ def _certificates(place: Place) -> Iterator[str]:
         yield "DMP_FHIR_PROXIES: a network this wide lets strangers name a certificate: give the proxies' addresses"
 
 
+def _audit_repository(place: Place) -> Iterator[str]:
+    settings = place.settings
+    if not settings.audit_repository:
+        return
+    files = (settings.audit_repository_certificate, settings.audit_repository_token_file)
+    try:
+        Repository.of(settings.audit_repository, settings.audit_repository_ca, *files)
+    except (ValueError, OSError) as fault:
+        yield f"DMP_FHIR_AUDIT_REPOSITORY: {fault}"
+        return
+    for path in filter(None, files):
+        if Path(path).stat().st_mode & 0o077:
+            yield f"DMP_FHIR_AUDIT_REPOSITORY: {path} is open to other accounts, who could write a trace: chmod 600"
+
+
 # --- files ----------------------------------------------------------------------------------------------------------
 
 
@@ -310,6 +326,11 @@ AT_EVERY_START = (
         "no authorities or revocation lists of client certificates, files of callers that others can change, proxies"
         " that are half the network",
         _certificates,
+    ),
+    Check(
+        "audit-repository",
+        "an audit repository not over TLS, or with a certificate or token that others can read",
+        _audit_repository,
     ),
     Check(
         "data-folder",

@@ -104,8 +104,8 @@ class Settings:
     )
     audit_repository: str = _setting(
         "DMP_FHIR_AUDIT_REPOSITORY",
-        "FHIR base (https) of an ATNA audit repository that the trace is forwarded to (ITI-20, FHIR feed); empty:"
-        " nowhere",
+        "ATNA audit repository that the trace is forwarded to (ITI-20): `https://…` (base of its FHIR endpoint) or"
+        " `syslog-tls://HOST[:6514]`; empty: nowhere",
         "",
     )
     audit_repository_ca: str = _setting(
@@ -115,7 +115,7 @@ class Settings:
         "DMP_FHIR_AUDIT_REPOSITORY_CERTIFICATE", "PEM file with the certificate and key shown to it (ITI-19)", ""
     )
     audit_repository_token_file: str = _setting(
-        "DMP_FHIR_AUDIT_REPOSITORY_TOKEN_FILE", "File with the bearer token for it", ""
+        "DMP_FHIR_AUDIT_REPOSITORY_TOKEN_FILE", "File with the bearer token for it (https)", ""
     )
     client_ca: str = _setting(
         "DMP_FHIR_CLIENT_CA", "PEM file of the authorities of client certificates; empty accepts no certificate", ""
@@ -125,6 +125,12 @@ class Settings:
     )
     crl_grace: int = _setting(
         "DMP_FHIR_CRL_GRACE", "Seconds for which a revocation list is still good after its next update was due", 0
+    )
+    tls_certificate: str = _setting(
+        "DMP_FHIR_TLS_CERT",
+        "PEM file of the certificate that clients see, here or at the proxy, to be told 30 days before it ends;"
+        " `serve --tls-cert` sets it",
+        "",
     )
     proxies: str = _setting(
         "DMP_FHIR_PROXIES",
@@ -294,6 +300,11 @@ class Settings:
     def limit(self, name: str) -> int | None:
         """A limit whose default goes with the profile; None when there is none."""
         return getattr(self, name) or (_BY_PROFILE[name] if self.profile == "production" else None)
+
+    @property
+    def seen_folder(self) -> Path:
+        """Where the client certificates that were seen are noted."""
+        return self.counters_folder / "certificates"
 
     @property
     def counters_folder(self) -> Path:

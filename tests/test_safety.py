@@ -25,6 +25,7 @@ from dmp_fhir.settings import BadSetting, Settings
 from dmp_fhir.store.database import Database
 from tests.readme.tour import ROOT
 from tests.support import tally
+from tests.support.atna import certificates
 
 
 @pytest.fixture
@@ -74,6 +75,15 @@ SETTINGS = {
     "no revocation": ({"client_ca": "/nowhere/ca.pem"}, "DMP_FHIR_CLIENT_CRL: empty"),
     "everybody a proxy": ({"proxies": "0.0.0.0/0"}, "DMP_FHIR_PROXIES: a network this wide"),
     "no address": ({"proxies": "proxy.hospital.fr"}, "DMP_FHIR_PROXIES: 'proxy.hospital.fr'"),
+    "trace in the clear": (
+        {"audit_repository": "syslog://atna.hospital.fr:514"},
+        "DMP_FHIR_AUDIT_REPOSITORY: https://",
+    ),
+    "trace over http": ({"audit_repository": "http://atna.hospital.fr/fhir"}, "DMP_FHIR_AUDIT_REPOSITORY: https://"),
+    "absent certificate": (
+        {"audit_repository": "syslog-tls://atna.hospital.fr", "audit_repository_certificate": "/nowhere/node.pem"},
+        "DMP_FHIR_AUDIT_REPOSITORY: [Errno 2] No such file or directory: '/nowhere/node.pem'",
+    ),
     "lenient search": ({"lenient_search": True}, "DMP_FHIR_LENIENT_SEARCH"),
     "no CDA check": ({"cda_check": "off"}, "DMP_FHIR_CDA_CHECK"),
     "foreign profiles": ({"profile_level": "mhd"}, "DMP_FHIR_PROFILE_LEVEL"),
@@ -192,6 +202,17 @@ def test_dangerous_files(folder: Path, case: str) -> None:
     tally.count("B", "unsafe starts tried")
     tally.count("B", "unsafe starts accepted", int(not found))
     assert any(told in each for each in found), found
+
+
+def test_an_open_certificate_of_the_trace(folder: Path) -> None:
+    certificates(folder)
+    files = {"audit_repository_ca": str(folder / "ca.pem"), "audit_repository_certificate": str(folder / "node.pem")}
+    settings = {"audit_repository": "syslog-tls://atna.hospital.fr"} | files
+    (folder / "node.pem").chmod(0o640)
+    (found,) = found_in(folder, **settings)
+    assert "node.pem is open to other accounts" in found
+    (folder / "node.pem").chmod(0o600)
+    assert found_in(folder, **settings) == []
 
 
 def test_a_database_file_elsewhere(folder: Path) -> None:

@@ -196,10 +196,10 @@ def _server_agent(kind: str, action: str, observer: Observer) -> dict[str, Any]:
 def _users(act: Act, context: AccessContext | None) -> list[dict[str, Any]]:
     if context is None:
         return [{"who": {"display": "unauthenticated caller"}, "requestor": True}]
-    agent: dict[str, Any] = {
-        "extension": [{"url": codes.EXT_ACCESS_MODE, "valueCode": context.auth_mode}],
-        "type": _participation(act, context),
-    }
+    how: list[dict[str, Any]] = [{"url": codes.EXT_ACCESS_MODE, "valueCode": context.auth_mode}]
+    if context.auth_level:
+        how.append({"url": codes.EXT_ASSURANCE, "valueCodeableConcept": {"text": context.auth_level}})
+    agent: dict[str, Any] = {"extension": how, "type": _participation(act, context)}
     roles = []
     if context.profession:
         roles.append({"coding": [{"system": TRE_G15, "code": context.profession}]})

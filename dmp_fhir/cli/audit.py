@@ -116,6 +116,6 @@ def forward_now() -> None:
         raise click.ClickException(str(bad)) from bad
     if repository is None:
         raise click.ClickException("DMP_FHIR_AUDIT_REPOSITORY names no repository")
-    done = forward(database, repository, settings.data_folder)
+    done = forward(database, repository, settings.data_folder, system_clock())
     click.echo(done)
     sys.exit(1 if done.waiting else 0)

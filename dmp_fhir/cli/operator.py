@@ -17,7 +17,8 @@ from dmp_fhir.audit.forwarding import forward
 from dmp_fhir.cli import alerts
 from dmp_fhir.cli.opening import current_settings, registry_of
 from dmp_fhir.cli.sending import repository_of, sender_of
-from dmp_fhir.identity.identifiers import parse_person_id
+from dmp_fhir.files import alone
+from dmp_fhir.identity.identifiers import typed_ins
 from dmp_fhir.instants import instant_text, system_clock
 from dmp_fhir.notify.messages import SUSPENDED, patient_and_representatives
 from dmp_fhir.policy.standing import load_standing
@@ -47,8 +48,17 @@ def jobs() -> None:
 @jobs.command()
 def run() -> None:
     """Do everything that is due now: notices at 14 days, documents that become visible, end of suspensions, erasure,
-    clean-up, messages. Safe to run at any time and as often as you like."""
+    clean-up, messages. Safe to run at any time and as often as you like; two at once would send messages twice, so the
+    second one leaves it to the first."""
     settings = current_settings()
+    with alone(settings.data_folder / ".jobs.lock") as first:
+        if not first:
+            click.echo("another run is under way")
+            return
+        _run(settings)
+
+
+def _run(settings: Settings) -> None:
     database, payloads = registry_of(settings), PayloadStore(settings.payload_folder)
     try:
         sender, repository = sender_of(settings, database), repository_of(settings)
@@ -60,7 +70,7 @@ def run() -> None:
         trace_command(database, "jobs", now, observer=observer, reason=str(done))
     click.echo(done)
     if repository is not None:
-        click.echo(forward(database, repository, settings.data_folder))
+        click.echo(forward(database, repository, settings.data_folder, system_clock()))
 
 
 # --- review of emergency accesses -----------------------------------------------------------------
@@ -129,8 +139,8 @@ def review(grant_id: str | None, finding: str | None, account: str | None, hours
 
 @click.group()
 def record() -> None:
-    """Suspend or resume a record, hold it for justice, or note that its holder asked for its erasure. INS is
-    system|number."""
+    """Suspend or resume a record, hold it for justice, or note that its holder asked for its erasure. INS is the
+    number alone, with or without blanks, or system|number."""
 
 
 @record.command()
@@ -185,16 +195,21 @@ def _held(tx: Transaction, record_id: str, instant: int | None) -> None:
 def _change(
     ins: str, expected: str | None, rule: str, reason: str, work: Callable[[Transaction, str, int], None]
 ) -> None:
-    person = parse_person_id(ins)
-    if person is None:
-        raise click.UsageError("INS is written system|number, for example urn:oid:1.2.250.1.213.1.4.8|…")
+    typed = typed_ins(ins)
+    if typed is None:
+        raise click.UsageError(
+            "this is no INS: 15 characters whose key is right, alone or as system|number"
+            " (urn:oid:1.2.250.1.213.1.4.8|…)"
+        )
     settings, agent, now = current_settings(), operator(), system_clock()
     database, observer = registry_of(settings), _observer(settings)
 
     def change(tx: Transaction) -> str | None:
-        record_id = find_record(tx, PatientByIdentifier(person.system, person.value))
+        record_id = find_record(tx, PatientByIdentifier(*typed))
         if record_id is None:
-            return "there is no record of this INS"
+            return "there is no record of this INS" + (
+                ", or there are several: name it system|number" if typed[0] is None else ""
+            )
         clock = lock_record(tx, record_id)
         if expected is not None and clock.status != expected:
             return f"the record is {clock.status}, not {expected}"

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from dmp_fhir.audit.forwarding import Repository
+from dmp_fhir.audit.repository import Repository
 from dmp_fhir.notify.sender import FileSender, Sender
 from dmp_fhir.notify.smtp import MailServer, SmtpSender
 from dmp_fhir.settings import BadSetting, Settings
@@ -27,17 +25,12 @@ def repository_of(settings: Settings) -> Repository | None:
     """Where the trace is forwarded to, if anywhere."""
     if not settings.audit_repository:
         return None
-    if not settings.audit_repository.startswith("https://"):
-        raise BadSetting("DMP_FHIR_AUDIT_REPOSITORY: an https address is expected")
-    token = None
-    if settings.audit_repository_token_file:
-        try:
-            token = Path(settings.audit_repository_token_file).read_text("utf-8").strip()
-        except OSError as fault:
-            raise BadSetting(f"DMP_FHIR_AUDIT_REPOSITORY_TOKEN_FILE: {fault.strerror}") from fault
-    return Repository(
-        settings.audit_repository.rstrip("/"),
-        Path(settings.audit_repository_ca) if settings.audit_repository_ca else None,
-        Path(settings.audit_repository_certificate) if settings.audit_repository_certificate else None,
-        token,
-    )
+    try:
+        return Repository.of(
+            settings.audit_repository,
+            settings.audit_repository_ca,
+            settings.audit_repository_certificate,
+            settings.audit_repository_token_file,
+        )
+    except (ValueError, OSError) as fault:
+        raise BadSetting(f"DMP_FHIR_AUDIT_REPOSITORY: {fault}") from fault

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import logging
 import os
+import signal
 import ssl
 import tempfile
 from collections.abc import Iterator
@@ -70,6 +71,7 @@ def serve(
     # Workers read their settings themselves.
     os.environ.update({"DMP_FHIR_CLIENT_CA": client_ca} if client_ca else {})
     os.environ.update({"DMP_FHIR_CLIENT_CRL": crl} if crl else {})
+    os.environ.update({"DMP_FHIR_TLS_CERT": tls_cert} if tls_cert else {})
     settings = current_settings()
     if not schema.is_current(settings.database):
         raise click.ClickException("the database is not migrated to this version; run: dmp-fhir init")
@@ -78,6 +80,7 @@ def serve(
     click.echo(f"dmp-fhir {__version__} on {settings.base_url} ({dialect_of(settings.database)}, {workers} workers)")
     registry_of(settings).close()  # keys that are missing or wrong are told now, once
     _share_one_heap()
+    _let_workers_be_stopped_while_they_start()
     os.environ[AT_WORK] = str(threads)
     if tls_cert:
         from dmp_fhir.cli.tls import serve_tls
@@ -142,6 +145,23 @@ def _folder_of_metrics() -> Iterator[None]:
     with tempfile.TemporaryDirectory(prefix="dmp-fhir-metrics-", ignore_cleanup_errors=True) as folder:
         os.environ[metrics.FOLDER_VARIABLE] = folder
         yield
+
+
+def _let_workers_be_stopped_while_they_start() -> None:
+    """Until a worker has its own handlers it has those of the process that forked it, where a signal to stop would be
+    lost: it would go on, and be killed with its requests half a minute later (TF-226)."""
+    stops = (signal.SIGTERM, signal.SIGINT)
+
+    def in_worker() -> None:
+        for each in stops:
+            signal.signal(each, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, stops)
+
+    os.register_at_fork(
+        before=lambda: signal.pthread_sigmask(signal.SIG_BLOCK, stops),
+        after_in_parent=lambda: signal.pthread_sigmask(signal.SIG_UNBLOCK, stops),
+        after_in_child=in_worker,
+    )
 
 
 def _share_one_heap() -> None:

@@ -7,6 +7,7 @@ import socket
 import ssl
 from collections.abc import Callable
 from logging.config import dictConfig
+from pathlib import Path
 from typing import Any
 from wsgiref.types import WSGIApplication
 
@@ -14,6 +15,8 @@ from gunicorn.app.base import BaseApplication
 from gunicorn.glogging import Logger
 
 from dmp_fhir.app import create_worker, log_configuration
+from dmp_fhir.identity.watched import Watched
+from dmp_fhir.instants import system_clock
 from dmp_fhir.settings import Settings
 
 # TLS 1.2 with forward secrecy and authenticated encryption; those of TLS 1.3 all are (TF-074).
@@ -78,12 +81,17 @@ class _Server(BaseApplication):
 
 
 def serve_tls(settings: Settings, host: str, port: int, workers: int, threads: int, certificate: str, key: str) -> None:
-    """Serve until told to stop. The settings are read again by each worker. Raises ssl.SSLError for a bad file."""
-    context = tls_context(certificate, key, settings.client_ca or None)
+    """Serve until told to stop. The settings are read again by each worker, the files by each connection once they
+    have changed. Raises ssl.SSLError for a bad file."""
+    authorities = settings.client_ca or None
+    beside = [Path(each) for each in (key, authorities) if each]
+    contexts = Watched(
+        Path(certificate), lambda path: tls_context(str(path), key, authorities), system_clock, beside=beside
+    )
     dictConfig(log_configuration(settings))
 
     def ssl_context(_config: Any, _default: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
-        return context
+        return contexts.current()
 
     bind = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     _Server(

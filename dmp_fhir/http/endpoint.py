@@ -192,6 +192,8 @@ def _identify(request: HttpRequest, services: Services, asked: Request) -> Acces
                 headers=(("Retry-After", str(retry_s)),),
             )
         raise
+    if certificate is not None:
+        services.seen.note(certificate)
     services.failures.tell_if_due(services.clock)
     return context
 

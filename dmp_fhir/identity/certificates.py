@@ -59,11 +59,12 @@ REASONS = {
 @dataclass(frozen=True, slots=True)
 class ClientCertificate:
     """A certificate that may be relied on. `thumbprint` is its x5t#S256; `known_until_ms` when it must be judged
-    again."""
+    again; `ends_ms` when its time is over."""
 
     thumbprint: str
     subject: x509.Name
     known_until_ms: int
+    ends_ms: int
 
     @property
     def name(self) -> str:
@@ -71,38 +72,37 @@ class ClientCertificate:
         return str(common[0].value) if common else self.subject.rfc4514_string()
 
 
-@dataclass(frozen=True)
-class _Authorities:
-    certificates: tuple[x509.Certificate, ...]
-
-    @classmethod
-    def read(cls, path: Path) -> _Authorities:
-        found = x509.load_pem_x509_certificates(path.read_bytes())
-        if not found:
-            raise ValueError(f"{path} holds no certificate")
-        return cls(tuple(found))
+Authorities = tuple[x509.Certificate, ...]
+Revocations = tuple[x509.CertificateRevocationList, ...]
 
 
-@dataclass(frozen=True)
-class _Revocations:
-    lists: tuple[x509.CertificateRevocationList, ...]
-
-    @classmethod
-    def read(cls, path: Path) -> _Revocations:
-        """The CRLs (PEM or DER) of a file, or of every file of a folder."""
-        files = sorted(path.iterdir()) if path.is_dir() else [path]
-        found = [each for file in files for each in _crls(file.read_bytes())]
-        if not found:
-            raise ValueError(f"{path} holds no revocation list")
-        return cls(tuple(found))
+def read_authorities(path: Path) -> Authorities:
+    """The certificates of a PEM file. ValueError when it holds none."""
+    try:
+        return tuple(x509.load_pem_x509_certificates(path.read_bytes()))
+    except ValueError as bad:
+        raise ValueError(f"{path} holds no certificate in PEM") from bad
 
 
-def _crls(data: bytes) -> Iterator[x509.CertificateRevocationList]:
+def read_revocations(path: Path) -> Revocations:
+    """The CRLs (PEM or DER) of a file, or of every file of a folder. ValueError when there is none, or a wrong one."""
+    files = sorted(path.iterdir()) if path.is_dir() else [path]
+    found = tuple(each for file in files for each in _crls(file))
+    if not found:
+        raise ValueError(f"{path} holds no revocation list")
+    return found
+
+
+def _crls(file: Path) -> Iterator[x509.CertificateRevocationList]:
+    data = file.read_bytes()
     texts = _PEM_CRL.findall(data)
-    if not texts:
-        yield x509.load_der_x509_crl(data)
-    for text in texts:
-        yield x509.load_pem_x509_crl(text)
+    try:
+        if not texts:
+            yield x509.load_der_x509_crl(data)
+        for text in texts:
+            yield x509.load_pem_x509_crl(text)
+    except ValueError as bad:
+        raise ValueError(f"{file} is no revocation list") from bad
 
 
 class CertificateChecker:
@@ -118,8 +118,8 @@ class CertificateChecker:
     ) -> None:
         self._clock = clock
         self._grace = timedelta(seconds=grace_s)
-        self._authorities = Watched(authorities, _Authorities.read, clock)
-        self._revocations = Watched(revocations, _Revocations.read, clock) if revocations else None
+        self._authorities = Watched(authorities, read_authorities, clock)
+        self._revocations = Watched(revocations, read_revocations, clock) if revocations else None
         self._judged_with: tuple[object, object] = (None, None)
         self._known: OrderedDict[bytes, ClientCertificate] = OrderedDict()
         self._lock = Lock()
@@ -131,7 +131,7 @@ class CertificateChecker:
         revocations = self._revocations.current() if self._revocations else None
         digest = sha256(der).digest()
         with self._lock:
-            if self._judged_with != (authorities, revocations):
+            if self._judged_with[0] is not authorities or self._judged_with[1] is not revocations:
                 self._known.clear()
                 self._judged_with = (authorities, revocations)
             known = self._known.get(digest)
@@ -145,7 +145,7 @@ class CertificateChecker:
         return found
 
     def _judged(
-        self, der: bytes, digest: bytes, authorities: _Authorities, revocations: _Revocations | None, now: int
+        self, der: bytes, digest: bytes, authorities: Authorities, revocations: Revocations | None, now: int
     ) -> ClientCertificate:
         try:
             certificate = x509.load_der_x509_certificate(der[: LONGEST_DER + 1])
@@ -162,18 +162,19 @@ class CertificateChecker:
         issuer = _verified_issuer(certificate, authorities, at)
         until = certificate.not_valid_after_utc
         if revocations is not None:
+            if _has_revoked_authority(issuer, authorities, revocations):
+                _refuse("REVOQUE")
             until = min(until, self._not_revoked(certificate, issuer, revocations, at))
         thumbprint = urlsafe_b64encode(digest).rstrip(b"=").decode()
-        return ClientCertificate(thumbprint, certificate.subject, int(until.timestamp() * 1000))
+        until_ms, ends_ms = (int(each.timestamp() * 1000) for each in (until, certificate.not_valid_after_utc))
+        return ClientCertificate(thumbprint, certificate.subject, until_ms, ends_ms)
 
     def _not_revoked(
-        self, certificate: x509.Certificate, issuer: x509.Certificate, revocations: _Revocations, at: datetime
+        self, certificate: x509.Certificate, issuer: x509.Certificate, revocations: Revocations, at: datetime
     ) -> datetime:
         """Until when that it is not revoked may be relied on."""
         until: datetime | None = None
-        for crl in revocations.lists:
-            if crl.issuer != issuer.subject or not _signed_by(crl, issuer):
-                continue
+        for crl in _lists_of(issuer, revocations):
             if crl.get_revoked_certificate_by_serial_number(certificate.serial_number) is not None:
                 _refuse("REVOQUE")
             if crl.next_update_utc is not None and crl.last_update_utc <= at:
@@ -229,17 +230,33 @@ def _any_usage(_policy: Policy, _certificate: x509.Certificate, _value: x509.Bas
 _LEAF = ExtensionPolicy.permit_all().may_be_present(x509.BasicConstraints, Criticality.AGNOSTIC, _any_usage)
 
 
-def _verified_issuer(certificate: x509.Certificate, authorities: _Authorities, at: datetime) -> x509.Certificate:
-    builder = PolicyBuilder().store(Store(list(authorities.certificates))).time(at.replace(tzinfo=None))
+def _verified_issuer(certificate: x509.Certificate, authorities: Authorities, at: datetime) -> x509.Certificate:
+    builder = PolicyBuilder().store(Store(list(authorities))).time(at.replace(tzinfo=None))
     policies = builder.extension_policies(ca_policy=_AUTHORITY, ee_policy=_LEAF)
     try:
-        chain = policies.build_client_verifier().verify(certificate, list(authorities.certificates)).chain
+        chain = policies.build_client_verifier().verify(certificate, list(authorities)).chain
     except VerificationError:
         _refuse("AUTORITE")
     return chain[1]
 
 
 _AUTHORITY = ExtensionPolicy.webpki_defaults_ca()
+
+
+def _lists_of(issuer: x509.Certificate, revocations: Revocations) -> Iterator[x509.CertificateRevocationList]:
+    return (each for each in revocations if each.issuer == issuer.subject and _signed_by(each, issuer))
+
+
+def _has_revoked_authority(issuer: x509.Certificate, authorities: Authorities, revocations: Revocations) -> bool:
+    """Whether an authority on the way up is on a list of the one above it. No such list is asked for: an authority is
+    also revoked by taking it out of the file."""
+    others = tuple(each for each in authorities if each != issuer)
+    above = [each for each in others if each.subject == issuer.issuer]
+    serial = issuer.serial_number
+    revoked = any(
+        crl.get_revoked_certificate_by_serial_number(serial) for each in above for crl in _lists_of(each, revocations)
+    )
+    return revoked or any(_has_revoked_authority(each, others, revocations) for each in above)
 
 
 def _signed_by(crl: x509.CertificateRevocationList, issuer: x509.Certificate) -> bool:

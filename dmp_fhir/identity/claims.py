@@ -13,7 +13,13 @@ from typing import Any
 
 from dmp_fhir.canonicals import TRE_G15, TRE_G16, V3_ACT_REASON
 from dmp_fhir.identity.context import INS_STATUSES, AccessContext, Software
-from dmp_fhir.identity.identifiers import is_matricule, normalised_professional, normalised_structure, parse_person_id
+from dmp_fhir.identity.identifiers import (
+    Ins,
+    is_matricule,
+    normalised_professional,
+    normalised_structure,
+    parse_person_id,
+)
 from dmp_fhir.identity.issuers import CATEGORY_MODES, TrustedIssuer
 
 TRE_R248 = "urn:oid:1.2.250.1.213.1.1.4.248"
@@ -27,6 +33,8 @@ PURPOSES = {
     (TRE_R248, "bris_de_glace"): "bris_de_glace",
     (TRE_R248, "centre_15"): "centre_15",
 }
+PROFESSION_SYSTEMS = frozenset({TRE_G15, TRE_G16, "urn:oid:1.2.250.1.71.1.2.7"})
+"""Where a coding of subject_role is a profession, or the one that somebody trains for; the OID is that of TRE_G15."""
 SPECIALTY_SYSTEMS = frozenset(
     {
         "urn:oid:1.2.250.1.71.4.2.5",
@@ -113,7 +121,7 @@ def _purpose(iua: Mapping[str, Any]) -> str:
 
 def _profession(iua: Mapping[str, Any], fr_dmp: Mapping[str, Any]) -> str | None:
     # Those in training (TRE_G16) are known by that code, never by the profession they train for.
-    roles = [code for system, code in _codings(iua, "subject_role") if system in (TRE_G15, TRE_G16)]
+    roles = [code for system, code in _codings(iua, "subject_role") if system in PROFESSION_SYSTEMS]
     stated = _text(fr_dmp, "profession")
     found = {*roles, *([stated] if stated else [])}
     # Several situations of practice in one token: the client must say which one is used (spec identity, section 5).
@@ -128,6 +136,25 @@ def _specialty(iua: Mapping[str, Any], fr_dmp: Mapping[str, Any]) -> str | None:
     found |= {stated} if stated else set()
     if len(found) > 1:
         raise ClaimFault("specialty")
+    return found.pop() if found else None
+
+
+def _person(extensions: Mapping[str, Any], iua: Mapping[str, Any]) -> Ins | None:
+    """The one patient whom the token is for, by its own word and by the consents that it was issued on (BPPC, PCF).
+
+    What a consent leaves for the resource server to hold back (`residual`) is not held back by this one: such a token
+    is refused, since what can't be applied must not be overlooked.
+    """
+    bppc, pcf = _members(extensions, "ihe_bppc"), _members(extensions, "ihe_pcf")
+    if pcf.get("residual", []) != []:
+        raise ClaimFault("residual")
+    found: set[Ins] = set()
+    for claims, name in ((iua, "person_id"), (bppc, "patient_id"), (pcf, "patient_id")):
+        if stated := _text(claims, name):
+            person = parse_person_id(stated)
+            if person is None or not found <= {person}:
+                raise ClaimFault(name)
+            found.add(person)
     return found.pop() if found else None
 
 
@@ -205,10 +232,7 @@ def access_context(claims: Mapping[str, Any], issuer: TrustedIssuer) -> AccessCo
     profession = _profession(iua, fr_dmp)
     if category == "PS" and profession not in PROFESSIONS:
         category = "PS_ROLE"
-    stated_person = _text(iua, "person_id")
-    person = parse_person_id(stated_person) if stated_person else None
-    if stated_person and person is None:
-        raise ClaimFault("person_id")
+    person = _person(extensions, iua)
     actor_id = _actor_id(category, stated_id, structure)
     if category == "PATIENT" and (person is None or person.value != actor_id):
         raise ClaimFault("person_id")

@@ -10,7 +10,7 @@ import json
 import re
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -200,10 +200,12 @@ def read_clients(path: Path) -> Mapping[str, Client]:
 
 
 def _client(entry: Mapping[str, Any]) -> Client:
+    if not isinstance(entry, dict):
+        raise ValueError("not an object")
     unknown = sorted(entry.keys() - _MEMBERS)
     if unknown:
         raise ValueError(f"unknown name {', '.join(unknown)}")
-    structure, software = entry.get("structure"), entry.get("software")
+    structure = entry.get("structure")
     if structure is not None and not is_idnst(structure):
         raise ValueError("structure is not a Struct_IdNat")
     minimum = _version(entry["minimum_version"]) if "minimum_version" in entry else None
@@ -216,12 +218,12 @@ def _client(entry: Mapping[str, Any]) -> Client:
         client_id=_text(entry, "client_id"),
         name=_text(entry, "name"),
         structure=structure,
-        certificates=frozenset(_thumbprint(each) for each in entry.get("certificates", ())),
-        subject=x509.Name.from_rfc4514_string(entry["subject"]) if "subject" in entry else None,
+        certificates=frozenset(_thumbprint(each) for each in _texts(entry, "certificates")),
+        subject=_subject(entry["subject"]) if "subject" in entry else None,
         categories=_names(entry, "categories", CATEGORY_MODES) if "categories" in entry else frozenset(categories),
         auth_modes=_names(entry, "auth_modes", AUTH_MODES) if "auth_modes" in entry else frozenset(auth_modes),
-        scopes=frozenset(entry["scopes"]) if "scopes" in entry else None,
-        software=Software(**software) if software else None,
+        scopes=frozenset(_texts(entry, "scopes")) if "scopes" in entry else None,
+        software=_software(entry),
         minimum_version=minimum,
         account=account,
         disabled=_flag(entry, "disabled"),
@@ -245,6 +247,28 @@ def _flag(entry: Mapping[str, Any], name: str) -> bool:
     if not isinstance(value, bool):
         raise ValueError(f"{name} is true or false")
     return value
+
+
+def _texts(entry: Mapping[str, Any], name: str) -> list[str]:
+    given = entry.get(name, [])
+    if not isinstance(given, list) or not all(isinstance(each, str) for each in given):
+        raise ValueError(f"{name} is a list of texts")
+    return given
+
+
+def _software(entry: Mapping[str, Any]) -> Software | None:
+    given = entry.get("software", {})
+    known = {each.name for each in fields(Software)}
+    if not isinstance(given, dict) or not known.issuperset(given):
+        raise ValueError(f"software is an object; its members are {', '.join(sorted(known))}")
+    return Software(**{name: _text(given, name) for name in given}) if given else None
+
+
+def _subject(text: object) -> x509.Name:
+    try:
+        return x509.Name.from_rfc4514_string(str(text))
+    except ValueError as bad:
+        raise ValueError("subject is not a name as RFC 4514 writes it (CN=…,O=…,C=FR)") from bad
 
 
 def _names(entry: Mapping[str, Any], name: str, allowed: Iterable[str]) -> frozenset[str]:

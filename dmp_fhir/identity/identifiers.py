@@ -118,6 +118,26 @@ def parse_person_id(text: str) -> Ins | None:
     return Ins(system, value) if system in INS_SYSTEMS and is_matricule(value) else None
 
 
+def typed_ins(text: str) -> tuple[str | None, str] | None:
+    """The INS that a person typed: naming system, None when it is left open, and matricule. None when it is no INS.
+
+    The matricule may be alone or in the forms of `parse_person_id`, with blanks anywhere; `urn:oid:` may be left out.
+
+    >>> typed_ins("2 74 03 69 123 901 53")
+    (None, '274036912390153')
+    >>> typed_ins("1.2.250.1.213.1.4.8|2 74 03 69 123 901 53")
+    ('urn:oid:1.2.250.1.213.1.4.8', '274036912390153')
+    """
+    plain = "".join(text.split())
+    system, bar, number = plain.rpartition("|")
+    number = number.upper()
+    if not bar and is_matricule(number):
+        return None, number
+    prefix = "" if system.startswith("urn:oid:") else "urn:oid:"
+    found = parse_person_id(f"{prefix}{system}|{number}" if bar else plain)
+    return (found.system, found.value) if found is not None else None
+
+
 def luhn_digit(digits: str) -> str:
     """The check digit that Luhn's formula adds after `digits`."""
     total = 0

@@ -143,6 +143,8 @@ class _Reading:
 
     def issuer(self) -> TrustedIssuer:
         entry = self.entry
+        if not isinstance(entry, dict):
+            raise ValueError("not an object")
         _only(entry, _MEMBERS)
         kind = entry.get("kind", IUA)
         if kind not in (IUA, PSC):
@@ -189,7 +191,10 @@ class _Reading:
         if "jwks" in entry and "jwks_uri" in entry:
             raise ValueError("name jwks or jwks_uri, not both")
         if "jwks" in entry:
-            return keys_of(entry["jwks"], algorithms)
+            jwks = entry["jwks"]
+            if not isinstance(jwks, dict) or not isinstance(jwks.get("keys"), list):
+                raise ValueError('jwks is a JWK Set: {"keys": […]}')
+            return keys_of(jwks, algorithms)
         if "jwks_uri" not in entry:
             return None
         if "algorithms" not in entry:
@@ -201,26 +206,36 @@ class _Reading:
         return RemoteKeys(self._outbound(service), algorithms, self.clock, **times)
 
     def _introspection(self) -> Introspection | None:
-        service = self.entry.get("introspection")
+        service = self._service("introspection", _SERVICE)
         if service is None:
             return None
-        _only(service, _SERVICE)
         if not ({"client_id", "client_secret_file"} <= service.keys() or "client_certificate" in service):
             raise ValueError("introspection needs client_id and client_secret_file, or client_certificate")
         return Introspection(self._outbound(service), self._number(service, "recheck_s", LONGEST_RECHECK_S, 300))
 
     def _userinfo(self) -> Userinfo | None:
-        service = self.entry.get("userinfo")
+        service = self._service("userinfo", _SERVICE - {"client_id", "client_secret_file"})
         if service is None:
             return None
-        _only(service, _SERVICE - {"client_id", "client_secret_file"})
         return Userinfo(self._outbound(service), self._number(service, "recheck_s", LONGEST_RECHECK_S, 300))
 
+    def _service(self, name: str, members: frozenset[str]) -> Mapping[str, Any] | None:
+        service = self.entry.get(name)
+        if service is None:
+            return None
+        if not isinstance(service, dict):
+            raise ValueError(f"{name} is an object")
+        _only(service, members)
+        return service
+
     def _outbound(self, service: Mapping[str, Any]) -> Outbound:
+        if not isinstance(service["url"], str):
+            raise ValueError("an address is a text")
         address = urlsplit(service["url"])
         if address.scheme != "https" and (self.production or address.hostname not in _LOOPBACK):
             raise ValueError("an address of an issuer is https (http only on this machine, in development)")
-        if not address.hostname or address.username is not None or address.fragment:
+        # A port that is none raises as it is read.
+        if not address.hostname or address.port == 0 or address.username is not None or address.fragment:
             raise ValueError("an address of an issuer is absolute, without user or fragment")
         certificate = self._file(service, "client_certificate")
         secret = self._file(service, "client_secret_file")

@@ -36,7 +36,7 @@ class Situation:
     sector: str | None
     role: str | None
     names: frozenset[str]
-    """What a client or the session may call its place: FINESS, SIRET, technical id, Struct_IdNat."""
+    """What a client or the session may call its place: FINESS, SIRET, technical id, Struct_IdNat, its former one."""
 
 
 def access_context(
@@ -52,7 +52,7 @@ def access_context(
         raise ClaimFault("sub")  # OpenID Connect Core, section 5.3.2
     actor_id = _actor_id(userinfo, issuer)
     chosen = _chosen(userinfo, situation)
-    reason = text_claim(userinfo, "Mode_Acces_Raison") if userinfo.get("Mode_Acces_Raison") else None
+    reason = _told(userinfo, "Mode_Acces_Raison")
     regulation = _FLAG.get(str(userinfo.get("Acces_Regulation_Medicale", "FAUX")))
     if regulation is None or (regulation and reason):
         raise ClaimFault("Acces_Regulation_Medicale")
@@ -78,14 +78,21 @@ def access_context(
         scopes=frozenset(required_text(claims, "scope").split()),
         sector=chosen.sector,
         role=chosen.role,
-        auth_level=coded(text_claim(userinfo, "Palier_Authentification")) or text_claim(claims, "acr"),
+        auth_level=coded(_told(userinfo, "Palier_Authentification")) or text_claim(claims, "acr"),
         software=software_of({}),
         session=text_claim(claims, "sid") or required_text(claims, "jti"),
     )
 
 
+def _told(userinfo: Mapping[str, Any], name: str) -> str | None:
+    """A claim of userinfo; an empty text is how Pro Santé Connect says nothing."""
+    return None if userinfo.get(name) == "" else text_claim(userinfo, name)
+
+
 def _actor_id(userinfo: Mapping[str, Any], issuer: TrustedIssuer) -> str:
-    stated = text_claim(userinfo, "SubjectNameID") or required_text(userinfo, "preferred_username")
+    stated = _told(userinfo, "SubjectNameID") or _told(userinfo, "preferred_username")
+    if stated is None:
+        raise ClaimFault("SubjectNameID")
     if issuer.test_identities and _TEST_IDENTIFIER.fullmatch(stated):
         return stated
     found = normalised_professional(stated)
@@ -97,12 +104,11 @@ def _actor_id(userinfo: Mapping[str, Any], issuer: TrustedIssuer) -> str:
 def _chosen(userinfo: Mapping[str, Any], situation: str | None) -> Situation:
     """The one situation left once the client, then the session, have said which."""
     found = list(dict.fromkeys(_situations(userinfo)))
-    organisation = text_claim(userinfo, "SubjectOrganizationID") if userinfo.get("SubjectOrganizationID") else None
-    if place := situation or organisation:
+    if place := situation or _told(userinfo, "SubjectOrganizationID"):
         found = [each for each in found if place in each.names]
     if roles := _codes(userinfo, "SubjectRole"):
         found = [each for each in found if each.profession.removeprefix("G16_") in roles]
-    if len(found) > 1 and (sector := coded(text_claim(userinfo, "Secteur_Activite"))):
+    if len(found) > 1 and (sector := coded(_told(userinfo, "Secteur_Activite"))):
         found = [each for each in found if each.sector == sector]
     if len(found) != 1:
         raise ClaimFault("situation_exercice" if found or situation else "SubjectRefPro")
@@ -146,7 +152,8 @@ def _place(activity: Mapping[str, Any]) -> tuple[str | None, frozenset[str]]:
         raise ClaimFault("numeroSiretSite")
     candidates = [f"1{finess}" if finess else None, f"3{siret}" if siret else None, technical]
     structure = next((each for each in candidates if each and is_idnst(each)), None)
-    return structure, frozenset(each for each in (*candidates, finess, siret) if each)
+    former = _field(activity, "ancienIdentifiantDeLaStructure")
+    return structure, frozenset(each for each in (*candidates, finess, siret, former) if each)
 
 
 def _objects(tree: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:

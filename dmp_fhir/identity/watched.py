@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from threading import Lock
 from typing import Generic, TypeVar
@@ -17,15 +17,22 @@ class Watched(Generic[T]):
 
     The first reading raises what `read` raises (OSError, ValueError...). Later a change that can't be read is an
     alert in the log, and what was read before stays in force: a half-written file must not close the registry.
-    `every_ms` is how often the file system is asked, 0 for each time.
+    `every_ms` is how often the file system is asked, 0 for each time; `beside` are files that `read` reads as well.
     """
 
     def __init__(
-        self, path: Path, read: Callable[[Path], T], clock: Callable[[], int], *, every_ms: int = 2000
+        self,
+        path: Path,
+        read: Callable[[Path], T],
+        clock: Callable[[], int],
+        *,
+        every_ms: int = 2000,
+        beside: Iterable[Path] = (),
     ) -> None:
         self._path, self._read, self._clock, self._every_ms = path, read, clock, every_ms
+        self._all = (path, *beside)
         self._lock = Lock()
-        self._stamp = _stamp(path)
+        self._stamp = [_stamp(each) for each in self._all]
         self._looked_ms = clock()
         self._value = read(path)
 
@@ -35,7 +42,7 @@ class Watched(Generic[T]):
             return self._value
         with self._lock:
             self._looked_ms = now
-            stamp = _stamp(self._path)
+            stamp = [_stamp(each) for each in self._all]
             if stamp != self._stamp:
                 self._stamp = stamp
                 try:

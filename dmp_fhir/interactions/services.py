@@ -8,6 +8,7 @@ from dmp_fhir.audit.events import Observer
 from dmp_fhir.audit.failures import FailedAuthentications
 from dmp_fhir.audit.keeping import TraceKeeper
 from dmp_fhir.identity.context import AccessContext
+from dmp_fhir.identity.expiring import Seen
 from dmp_fhir.identity.peers import Peers
 from dmp_fhir.identity.tokens import TokenVerifier
 from dmp_fhir.instants import Clock
@@ -44,6 +45,7 @@ class Services:
     ceiling: Ceilings = field(init=False)
     rates: RequestRates = field(init=False)
     failures: FailedAuthentications = field(init=False)
+    seen: Seen = field(init=False)
     observer: Observer = field(init=False)
     underway: Underway = field(default_factory=Underway)
     room: Room = field(init=False)
@@ -56,6 +58,7 @@ class Services:
         object.__setattr__(self, "room", Room(_LARGEST_AT_ONCE * self.settings.max_submission))
         failures = FailedAuthentications(self.database, self.traces, self.rates)
         object.__setattr__(self, "failures", failures)
+        object.__setattr__(self, "seen", Seen(self.settings.seen_folder))
 
 
 @dataclass(slots=True)

@@ -91,3 +91,8 @@ class RequestRates:
     def first_in_the_hour(self, what: str, now_ms: int) -> bool:
         """Whether this worker, of all, has to raise an alert that is raised once an hour."""
         return self._rates.admit([Demand(f"alert|{what}", 1 / 3600, 1)], now_ms) is None
+
+    def first_in_the_day(self, what: str, now_ms: int) -> bool:
+        """The same for what is told once a day (UTC)."""
+        today = now_ms // 86_400_000
+        return self._rates.admit([Demand(f"day|{today}|{what}", 1 / 86_400, 1)], now_ms) is None

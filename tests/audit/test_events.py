@@ -68,7 +68,7 @@ CALLERS = (
     replace(CONTEXT, certificate="ab" * 32, specialty="SM54", software=Software("Cabinet", "4.2", approval="DMP-77")),
     None,
     replace(CONTEXT, secret=True, origin=None, client_id=None, token_id=None),
-    replace(CONTEXT, purpose="bris_de_glace", reason="patient inconscient"),
+    replace(CONTEXT, purpose="bris_de_glace", reason="patient inconscient", auth_level="eidas2"),
     AccessContext("PATIENT", "274036912390153", "C", "PORTAIL", "patient", person_id="urn:oid:1.2|274036912390153"),
     AccessContext("STRUCTURE", "1990000010", "S", "INDIRECTE", structure="1990000010"),
 )
@@ -89,6 +89,17 @@ def test_every_event_is_a_valid_audit_event(act: Act, context: AccessContext | N
     assert event["meta"]["profile"]
     assert active.validator().validate(event) == []
     assert active.validator().validate(event, [PROFILE_AUDIT_EVENT]) == []
+
+
+@pytest.mark.parametrize(("mode", "level"), [("INDIRECTE", None), ("AIR", "eidas1"), ("CPS", "APPPRIP3")])
+def test_how_sure_the_authentication_was_is_in_the_trace(mode: str, level: str | None) -> None:
+    """TF-075: feeding by a structure that only authenticated itself can be told from that of a person."""
+    act = replace(READ, interaction="create", action="C")
+    event = audit_event(act, replace(CONTEXT, auth_mode=mode, auth_level=level), NOW, "e1")
+    (user,) = (each for each in event["agent"] if each["requestor"])
+    told = {each["url"].rpartition("/")[2]: each for each in user["extension"]}
+    assert told["dmp-access-mode"]["valueCode"] == mode
+    assert told.get("ihe-assuranceLevel", {}).get("valueCodeableConcept") == ({"text": level} if level else None)
 
 
 @pytest.mark.parametrize("act", DECISIONS)

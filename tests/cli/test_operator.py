@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from dmp_fhir.cli import main
+from dmp_fhir.files import alone
 from dmp_fhir.policy.matrix import packaged
 from dmp_fhir.store.database import Database
 from dmp_fhir.store.identifiers import ins_row
@@ -108,6 +109,29 @@ def test_suspend_resume_erase(command: Any, database_url: str) -> None:
     assert len(rows(database_url, "SELECT 1 FROM audit_event")) == 2
 
 
+@pytest.mark.parametrize(
+    "typed", ["274036912390153", "2 74 03 69 123 901 53", "1.2.250.1.213.1.4.10|274036912390153", INS]
+)
+def test_a_record_is_named_as_people_type_an_ins(command: Any, database_url: str, typed: str) -> None:
+    assert command("record", "hold", typed).exit_code == 0
+    assert rows(database_url, "SELECT record_id FROM audit_event") == [("r",)]
+
+
+def test_an_ins_under_two_systems_is_named_with_its_own(command: Any, database_url: str, tmp_path: Path) -> None:
+    database = reopened(database_url, tmp_path / "data")
+    assert database.keys is not None
+    database.keys.make("q", 1)
+    with database.transaction() as tx:
+        row = {"id": "q", "status": "open", "version": 0, "created": 1, "last_updated": 1, "clock": 1}
+        tx.insert("record", row | {"birth_date": "1974-03-12"})
+        tx.insert("ins", ins_row(database.keys, "q", "urn:oid:1.2.250.1.213.1.4.11", "274036912390153"))
+    database.close()
+    refused = command("record", "hold", "274036912390153")
+    assert (refused.exit_code, "system|number" in refused.output) == (1, True)
+    assert command("record", "hold", "1.2.250.1.213.1.4.11|274036912390153").exit_code == 0
+    assert rows(database_url, "SELECT record_id FROM audit_event") == [("q",)]
+
+
 def test_hold_and_release(command: Any, database_url: str) -> None:
     held = "SELECT held IS NOT NULL FROM record_state"
     assert command("record", "release", INS).exit_code == 1
@@ -124,6 +148,8 @@ def test_jobs_run_and_run_again(command: Any, tmp_path: Path) -> None:
     done = command("jobs", "run")
     assert (done.exit_code, "sent 1" in done.output) == (0, True)
     assert "sent 0" in command("jobs", "run").output
+    with alone(tmp_path / "data" / ".jobs.lock"):
+        assert command("jobs", "run").output == "another run is under way\n"
     (message,) = (tmp_path / "data" / "outbox").iterdir()
     assert json.loads(message.read_bytes())["kind"] == "record-suspended"
 

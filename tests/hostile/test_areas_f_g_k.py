@@ -21,6 +21,7 @@ MAILS, FLOODS, RETENTION = "tests/notify/test_smtp.py", "tests/limits/test_reque
 RESTORED, LOADED = "tests/backup/test_restoring.py", "tests/backup/test_under_load.py"
 SCHEMA, KEYS, SEALING = "tests/store/test_schema.py", "tests/keys/test_key_store.py", "tests/keys/test_sealing.py"
 CALLERS, CERTIFICATES = "tests/hostile/test_callers.py", "tests/identity/test_certificates.py"
+EXPIRING = "tests/identity/test_expiring.py"
 DATES = "tests/registry/search/test_dates.py"
 
 PROVED: dict[str, tuple[str, ...]] = {
@@ -47,7 +48,12 @@ PROVED: dict[str, tuple[str, ...]] = {
     "TF-163": (f"{KEPT}::test_tf_163_the_query_as_sent_and_no_results",),
     "TF-164": (f"{KINDS}::test_each_act_leaves_exactly_its_entries",),
     "TF-165": (f"{KINDS}::test_each_act_leaves_exactly_its_entries",),
-    "TF-166": ("tests/audit/test_no_trace.py::test_nothing_is_answered_without_its_trace",),
+    "TF-166": (
+        "tests/audit/test_no_trace.py::test_nothing_is_answered_without_its_trace",
+        "tests/audit/test_forwarding.py::test_a_repository_that_is_away_blocks_nothing",
+        "tests/audit/test_forwarding.py::test_many_waiting_events_and_long_waits_are_alerts",
+        "tests/audit/test_forwarding.py::test_a_repository_killed_in_the_middle_misses_nothing",
+    ),
     "TF-167": ("tests/writing/test_trace_kills.py::test_act_and_entry_are_both_there_or_neither",),
     "TF-168": (f"{KEPT}::test_tf_168_nobody_changes_an_entry",),
     "TF-169": (f"{ALTERED}::test_a_changed_column", f"{ALTERED}::test_an_inserted_entry"),
@@ -83,6 +89,10 @@ PROVED: dict[str, tuple[str, ...]] = {
         f"{CERTIFICATES}::test_a_new_list_is_seen_without_a_restart",
         f"{CERTIFICATES}::test_a_certificate_expires_while_it_is_remembered",
         f"{CERTIFICATES}::test_an_authority_that_is_no_longer_trusted",
+        "tests/hostile/test_tls.py::test_certificates_are_renewed_without_a_cut",
+        f"{EXPIRING}::test_what_ends_soon_is_told",
+        f"{EXPIRING}::test_an_authority_at_the_end_of_its_time_beside_the_next_one",
+        f"{EXPIRING}::test_one_line_a_day_whatever_the_workers",
     ),
     "TF-250": ("tests/test_safety.py::test_no_command_takes_a_secret", f"{SEALING}::test_nothing_shows_a_key"),
 }

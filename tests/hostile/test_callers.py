@@ -13,6 +13,7 @@ from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from joserfc import jwt
@@ -175,6 +176,7 @@ def test_rs256_where_ps256_is_configured() -> None:
     for algorithm in ("RS256", "RS384", "RS512", "PS384", "PS512"):
         token = jwt.encode({"alg": algorithm, "kid": "k"}, tree, key, algorithms=[algorithm])
         assert refusal(verifier, token).status == 401
+    assert refusal(verifier, signed(FOREIGN, {"alg": "ES256", "kid": "k"}, tree)).status == 401
 
 
 # --- TF-061 to TF-063 ----------------------------------------------------------------------------------
@@ -343,6 +345,53 @@ def test_doubled_claims(door: Target, name: str) -> None:
 def test_encrypted_tokens(door: Target, header: dict[str, Any]) -> None:
     shut(door, f"Bearer {segment(header)}.AAAA.AAAA.{segment(b'x' * 4000)}.AAAA")
     shut(door, "Bearer " + forged(door, header_of(door, **header)))
+
+
+# --- TF-069 -------------------------------------------------------------------------------------------
+
+EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
+
+
+def exchanges(door: Target) -> dict[str, dict[str, str]]:
+    """Forms of RFC 8693 that an exchange would have to refuse, and one that it would answer."""
+    now = START // 1000
+    good, kind = forged(door), "urn:ietf:params:oauth:token-type:access_token"
+    form = {"grant_type": EXCHANGE, "subject_token": good, "subject_token_type": kind, "scope": "dmp"}
+    other_structure = claims(door, extensions={"ihe_iua": {"subject_organization_id": "1990000051"}})
+    return {
+        "sound": form,
+        "expired": form | {"subject_token": forged(door, payload=claims(door, iat=now - 300, exp=now - 121))},
+        "inactive": form | {"subject_token": "2YotnFZFEjr1zCsicMWpAA"},
+        "of another service": form | {"subject_token": forged(door, payload=claims(door, azp="other", aud="other"))},
+        "refresh token": form | {"subject_token_type": "urn:ietf:params:oauth:token-type:refresh_token"},
+        "ID token": form | {"subject_token_type": "urn:ietf:params:oauth:token-type:id_token"},
+        "actor of another structure": form | {"actor_token": forged(door, payload=other_structure)},
+        "a wider scope": form | {"scope": "dmp openid admin"},
+        "another audience": form | {"audience": "https://other.example"},
+        "no subject": {"grant_type": EXCHANGE},
+        "a refresh": {"grant_type": "refresh_token", "refresh_token": good},
+        "a client alone": {"grant_type": "client_credentials", "client_id": "lps", "client_secret": "lps"},
+        "a code": {"grant_type": "authorization_code", "code": "SplxlOBeZQQYbYS6WxSbIA"},
+    }
+
+
+@pytest.mark.parametrize("by", [None, "dr-moreau"])
+def test_tokens_are_not_exchanged_here(door: Target, by: str | None) -> None:
+    """Whatever is asked of a token endpoint, with or without a good token, gets a refusal that is traced, and no
+    token."""
+    for address in ("/token", "/oauth2/token", "/$token"):
+        for name, form in exchanges(door).items():
+            body = urlencode(form).encode()
+            tally.count("B", "token exchanges tried")
+            response, problems = door.attempt(
+                "POST", address, by=by, body=body, kind="application/x-www-form-urlencoded"
+            )
+            assert response.status_code in (401, 404, 405), (address, name)
+            assert not problems, (address, name, problems)
+            assert response.json["resourceType"] == "OperationOutcome"
+            assert "access_token" not in response.text
+            assert door.outcomes() == ["4"], (address, name)
+    tally.count("B", "token exchanges answered with a token", 0)
 
 
 # --- TF-092 -------------------------------------------------------------------------------------------

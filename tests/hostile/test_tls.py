@@ -314,6 +314,47 @@ def test_headers_of_a_proxy_from_elsewhere(fortress: Fortress) -> None:
         refused(fortress, fortress.ask("GET", "Patient", token=bound, headers={name: pem}), 401)
 
 
+def test_certificates_are_renewed_without_a_cut(fortress: Fortress) -> None:
+    """TF-249: the server's certificate and a further authority of clients are followed without a restart; a request
+    under way and a pair of files that don't go together change nothing."""
+    path = f"Patient?identifier={CLAIRE}"
+    following = Authority("Clients suivants", fortress.now)
+    issued = following.issue("lps")
+    bound = fortress.token(cnf={"x5t#S256": issued.thumbprint})
+    before = _served_certificate(fortress)
+    kept = requests.Session()
+    still = {"url": f"{fortress.base_url}/metadata", "verify": str(fortress.folder / "server-ca.pem")}
+    assert kept.get(**still, timeout=SECONDS).status_code == 200
+    handshake_refused(fortress, issued)
+    renewed = fortress.server_authority.issue("localhost", usage=(SERVER,), server_name="localhost")
+    draft = fortress.folder / "renewed"
+    draft.mkdir()
+    certificate, key = renewed.write(draft, "server")
+    fortress.write("clients-ca.pem", fortress.authority.pem + following.pem)
+    fortress.write("lists.crl", fortress.authority.revocations() + following.revocations())
+    fortress.write("server.pem", certificate.read_bytes())
+    time.sleep(2.1)
+    assert _served_certificate(fortress) == before  # the key is still the old one
+    fortress.write("server.key", key.read_bytes())
+    time.sleep(2.1)
+    assert _served_certificate(fortress) == renewed.der != before
+    assert fortress.ask("GET", path, issued, token=bound).status_code == 200
+    other = fortress.authority.issue("other")
+    token = fortress.token(cnf={"x5t#S256": other.thumbprint})
+    assert fortress.ask("GET", path, other, token=token).status_code == 200
+    assert kept.get(**still, timeout=SECONDS).status_code == 200
+    kept.close()
+
+
+def _served_certificate(fortress: Fortress) -> bytes | None:
+    context = ssl.create_default_context(cafile=str(fortress.folder / "server-ca.pem"))
+    with (
+        socket.create_connection(("127.0.0.1", fortress.port), timeout=SECONDS) as plain,
+        context.wrap_socket(plain, server_hostname="localhost") as connection,
+    ):
+        return connection.getpeercert(binary_form=True)
+
+
 # --- TF-075, TF-076 ------------------------------------------------------------------------------------
 
 

@@ -17,7 +17,7 @@ from tests.backup.test_under_load import found_in, writing
 from tests.conftest import DIALECTS
 from tests.support import tally
 from tests.support.keys import reopened
-from tests.support.server import copy_of_world, start_server
+from tests.support.server import begin_to_serve, copy_of_world, start_server
 from tests.writing.campaigns import Figures
 
 
@@ -42,6 +42,25 @@ def test_not_ready_while_it_still_answers(tmp_path: Path, key_folder: Path, requ
         time.sleep(0.05)
     assert server.process.wait(20) == 0
     assert (503, 200) in seen
+    next(copy, None)
+
+
+@pytest.mark.parametrize("after_s", [0.0, 0.2, 0.5, 0.9])
+def test_a_stop_while_workers_start(
+    tmp_path: Path, key_folder: Path, request: pytest.FixtureRequest, after_s: float
+) -> None:
+    """A worker that is told to stop before it serves does not go on."""
+    folder = tmp_path / "data"
+    shutil.copytree(key_folder, folder / "keys")
+    copy = copy_of_world(request, "sqlite", folder)
+    server = begin_to_serve(folder, next(copy), workers=2)
+    log = folder / "server.log"
+    while "Listening at" not in log.read_text() and server.process.poll() is None:
+        time.sleep(0.01)
+    time.sleep(after_s)
+    server.process.send_signal(signal.SIGTERM)
+    assert server.process.wait(20) == 0
+    assert "refused to gracefully stop" not in log.read_text()
     next(copy, None)
 
 

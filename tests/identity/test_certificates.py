@@ -144,6 +144,18 @@ def test_revoked(here: Here) -> None:
     checker.checked(other.der)
 
 
+def test_an_authority_between_is_revoked(here: Here) -> None:
+    """The root's list is looked at when there is one; it may be signed by nobody else."""
+    issued = here.authority.issue("client")
+    here.checker().checked(issued.der)
+    here.publish(here.root.revocations(here.authority, signer=here.stranger), "root.crl")
+    here.checker().checked(issued.der)
+    here.publish(here.root.revocations(), "root.crl")
+    here.checker().checked(issued.der)
+    here.publish(here.root.revocations(here.authority), "root.crl")
+    assert refused(here.checker(), issued.der) == "REVOQUE"
+
+
 def test_a_new_list_is_seen_without_a_restart(here: Here) -> None:
     issued, checker = here.authority.issue("client"), here.checker()
     checker.checked(issued.der)
@@ -214,8 +226,11 @@ def test_files_that_stop_the_start(here: Here, tmp_path: Path) -> None:
     with pytest.raises(ValueError):
         CertificateChecker(here.trusted, empty, here.clock)
     (tmp_path / "text.pem").write_text(json.dumps([]))
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match=r"text\.pem"):
         CertificateChecker(tmp_path / "text.pem", None, here.clock)
+    (empty / "page.crl").write_text("<html>")
+    with pytest.raises(ValueError, match=r"page\.crl is no revocation list"):
+        CertificateChecker(here.trusted, empty, here.clock)
     with pytest.raises(OSError):
         CertificateChecker(tmp_path / "nothing.pem", None, here.clock)
 

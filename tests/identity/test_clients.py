@@ -25,7 +25,7 @@ OWN, OTHER = AUTHORITY.issue("lps"), AUTHORITY.issue("other")
 
 
 def presented(issued: Issued) -> ClientCertificate:
-    return ClientCertificate(issued.thumbprint, issued.certificate.subject, NOW + 1000)
+    return ClientCertificate(issued.thumbprint, issued.certificate.subject, NOW + 1000, NOW + 1000)
 
 
 class Desk:
@@ -263,14 +263,20 @@ def test_a_broken_file_leaves_the_clients_as_they_were(desk: Desk, caplog: pytes
         {"client_id": "chu"},
         {"disabled": 1},
         {"unknown": 1},
+        {"scopes": "dmp"},
+        {"scopes": [1]},
+        {"certificates": "5f70"},
+        {"software": "LPS"},
+        {"software": {"name": 1}},
     ],
-    ids=map(str, range(20)),
+    ids=map(str, range(25)),
 )
 def test_entries_that_stop_the_start(desk: Desk, change: dict[str, Any]) -> None:
     desk.entries[0] |= change
     desk.write()
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError) as told:
         read_clients(desk.path)
+    assert "object has no attribute" not in str(told.value)
 
 
 @pytest.mark.parametrize("text", ["{}", "1", "[1]", "[[]]", "nothing"])

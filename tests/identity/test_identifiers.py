@@ -30,6 +30,7 @@ from dmp_fhir.identity.identifiers import (
     parse_person_id,
     professional_id,
     structure_id,
+    typed_ins,
 )
 from dmp_fhir.outcome import Refused
 
@@ -39,7 +40,14 @@ GOOD = "274036912390153"
 
 @pytest.mark.parametrize(
     ("body", "key"),
-    [("2790351215189", "89"), ("2550814168025", "38"), ("255082A168025", "97"), ("255082B168025", "27")],
+    [
+        ("1550672000101", "59"),
+        ("1680172181372", "43"),
+        ("2790351215189", "89"),
+        ("2550814168025", "38"),
+        ("255082A168025", "97"),
+        ("255082B168025", "27"),
+    ],
 )
 def test_ins_key(body: str, key: str) -> None:
     assert ins_key(body) == key
@@ -121,6 +129,35 @@ def test_systems_of_an_ins() -> None:
         assert parse_person_id(f"{old}|{GOOD}") is None
     with pytest.raises(Refused):
         parse_ins(INS_NIR_TEST, GOOD, systems=frozenset({INS_NIR}))
+
+
+@pytest.mark.parametrize(
+    ("text", "system"),
+    [
+        (GOOD, None),
+        (" 2 74 03 69 123 901 53 ", None),
+        ("2\u00a074\u202f03 69 123 901 53", None),
+        (f"{INS_NIR_TEST}|{GOOD}", INS_NIR_TEST),
+        (f"{INS_NIR_TEST} | 2 74 03 69 123 901 53", INS_NIR_TEST),
+        (f"1.2.250.1.213.1.4.8|{GOOD}", INS_NIR),
+        (f"{GOOD}^^^&1.2.250.1.213.1.4.9&ISO^NH", INS_NIA),
+    ],
+)
+def test_an_ins_as_people_type_it(text: str, system: str | None) -> None:
+    assert typed_ins(text) == (system, GOOD)
+
+
+def test_a_typed_ins_of_corsica() -> None:
+    assert typed_ins("2 55 08 2a 168 025 97") == (None, "255082A16802597")
+    assert typed_ins("1.2.250.1.213.1.4.8|255082b16802527") == (INS_NIR, "255082B16802527")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "|", GOOD[:13], GOOD[:-1] + "4", f"INS|{GOOD}", f"{INS_C}|{GOOD}", f"|{GOOD}", f"1.2.3|{GOOD}", "٢" * 15],
+)
+def test_what_is_typed_and_no_ins(text: str) -> None:
+    assert typed_ins(text) is None
 
 
 def test_person_id_of_a_token() -> None:

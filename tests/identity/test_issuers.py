@@ -77,6 +77,11 @@ BAD = {
     "published keys without algorithms": [without(ENTRY, "jwks", jwks_uri="https://issuer.example/keys")],
     "published keys by http": [without(ENTRY, "jwks", jwks_uri="http://issuer.example/k", algorithms=["ES256"])],
     "published keys in a file": [without(ENTRY, "jwks", jwks_uri="file:///etc/passwd", algorithms=["ES256"])],
+    "published keys at no port": [without(ENTRY, "jwks", jwks_uri="https://a.example:99999/k", algorithms=["ES256"])],
+    "published keys at a number": [without(ENTRY, "jwks", jwks_uri=5, algorithms=["ES256"])],
+    "keys that are no set": [ENTRY | {"jwks": [1]}],
+    "keys that are nothing": [ENTRY | {"jwks": None}],
+    "introspection at a text": [ENTRY | {"introspection": "https://issuer.example/introspect"}],
     "an address with a user": [without(ENTRY, "jwks", jwks_uri="https://a:b@issuer.example/k", algorithms=["ES256"])],
     "no authority": [ENTRY | {"introspection": ASK | {"authority": "nothing.pem"}}],
     "introspection without secret": [ENTRY | {"introspection": without(ASK, "client_secret_file")}],
@@ -107,8 +112,9 @@ BAD = {
 
 @pytest.mark.parametrize("name", BAD)
 def test_bad_entries(tmp_path: Path, name: str) -> None:
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError) as told:
         read(tmp_path, *BAD[name])
+    assert "object has no attribute" not in str(told.value)
 
 
 def test_production_asks_by_https_only_and_knows_no_test_identities(tmp_path: Path) -> None:

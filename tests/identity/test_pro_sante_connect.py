@@ -123,6 +123,18 @@ def test_the_session_says_which_situation() -> None:
     assert access_context(CLAIMS, by_place, ISSUER, "1990000010").structure == "1990000010"
 
 
+def test_what_pro_sante_connect_leaves_empty_is_not_told() -> None:
+    empty = dict.fromkeys(("Secteur_Activite", "Palier_Authentification", "SubjectNameID", "Mode_Acces_Raison"), "")
+    found = access_context(CLAIMS, userinfo(preferred_username="899700000112", **empty), ISSUER)
+    assert (found.actor_id, found.auth_level, found.purpose) == ("899700000112", "eidas1", "normal")
+    assert refused(userinfo(CABINET, HOSPITAL, **empty, preferred_username="899700000112")) == "situation_exercice"
+
+
+def test_a_situation_by_the_former_identifier_of_its_place() -> None:
+    former = {**HOSPITAL, "ancienIdentifiantDeLaStructure": "499700000112005"}
+    assert access_context(CLAIMS, userinfo(CABINET, former), ISSUER, "499700000112005").structure == "1990000010"
+
+
 def test_two_professions() -> None:
     tree = userinfo(SubjectRole=["60^1.2.250.1.213.1.1.5.5"])
     tree["SubjectRefPro"]["exercices"].append({"codeProfession": "60", "activities": [HOSPITAL]})

@@ -44,7 +44,7 @@ def claims(**changes: Any) -> dict[str, Any]:
 
 def nested(part: str, **changes: Any) -> dict[str, Any]:
     tree = claims()
-    tree["extensions"][part].update(changes)
+    tree["extensions"].setdefault(part, {}).update(changes)
     return tree
 
 
@@ -237,12 +237,35 @@ WRONG_EXTENSIONS = [
     ("ihe_iua", {"subject_organization_id": "1990000011"}),
     ("ihe_iua", {"person_id": "274036912390153"}),
     ("ihe_iua", {"subject_role": [{"system": "a"}]}),
+    ("ihe_bppc", {"patient_id": "274036912390153"}),
+    ("ihe_pcf", {"patient_id": 1}),
+    ("ihe_pcf", {"residual": [{"type": "forbid", "securityLabel": ["R"]}]}),
+    ("ihe_pcf", {"residual": {"type": "permit"}}),
+    ("ihe_pcf", {"residual": None}),
 ]
 
 
 @pytest.mark.parametrize(("part", "changes"), WRONG_EXTENSIONS, ids=lambda value: str(value)[:40])
 def test_wrong_extensions(sandbox: Sandbox, verifier: TokenVerifier, part: str, changes: dict[str, Any]) -> None:
     assert_401(verifier, "Bearer " + sandbox.sign(nested(part, **changes)))
+
+
+CLAIRE, JULIEN = (f"urn:oid:1.2.250.1.213.1.4.10|{number}" for number in ("274036912390153", "172113523890227"))
+
+
+@pytest.mark.parametrize("part", ["ihe_bppc", "ihe_pcf"])
+@pytest.mark.parametrize("form", [CLAIRE, "274036912390153^^^&1.2.250.1.213.1.4.10&ISO^NH"])
+def test_the_consent_of_a_token_binds_it_to_its_patient(
+    sandbox: Sandbox, verifier: TokenVerifier, part: str, form: str
+) -> None:
+    """IHE IUA, extensions of BPPC and PCF: a token issued on the consent of one patient serves for no other."""
+    consent = {"patient_id": form, "doc_id": "urn:uuid:1", "acp": "urn:oid:1.2.3"}
+    assert verifier.verify("Bearer " + sandbox.sign(nested(part, **consent))).person_id == CLAIRE
+    both = nested("ihe_iua", person_id=CLAIRE)
+    both["extensions"][part] = consent | {"residual": []}
+    assert verifier.verify("Bearer " + sandbox.sign(both)).person_id == CLAIRE
+    both["extensions"]["ihe_iua"]["person_id"] = JULIEN
+    assert_401(verifier, "Bearer " + sandbox.sign(both))
 
 
 @pytest.mark.parametrize("name", ["alg", "kid"])
@@ -307,6 +330,12 @@ def test_a_student_is_known_by_the_code_of_the_training(sandbox: Sandbox, verifi
         row = packaged().row(context.actor_category, context.profession)
         assert row is not None
         assert (row.code, row.default.read, dict(row.exceptions)) == ("G16", False, {})
+
+
+def test_a_profession_under_the_oid_of_its_nomenclature(sandbox: Sandbox, verifier: TokenVerifier) -> None:
+    roles = [{"system": "urn:oid:1.2.250.1.71.1.2.7", "code": "10"}]
+    found = verifier.verify("Bearer " + sandbox.sign(nested("ihe_iua", subject_role=roles)))
+    assert (found.actor_category, found.profession) == ("PS", "10")
 
 
 def test_an_unknown_profession_is_a_role(sandbox: Sandbox, verifier: TokenVerifier) -> None:

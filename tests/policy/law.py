@@ -298,7 +298,19 @@ LINES = (
         "ACTEUR_NON_HABILITE",
         rule="AR-53",
     ),
-    Line("not on duty", replace(REGULATION, regulation=False), READ, OPEN, REPORT, "ACTEUR_NON_HABILITE", rule="AR-53"),
+    *(
+        Line(
+            f"not on duty, {name}",
+            replace(REGULATION, regulation=False),
+            READ,
+            standing,
+            REPORT,
+            "ACTEUR_NON_HABILITE",
+            rule="AR-53",
+            public=True,
+        )
+        for name, standing in (("a stranger", OPEN), ("authorised", AUTHORISED), ("treating", TREATED))
+    ),
     Line("regulation opposed", REGULATION, READ, replace(OPEN, centre_15=False), REPORT, "OPPOSITION_CENTRE15"),
     Line("regulation, glass opposed", REGULATION, READ, replace(OPEN, break_glass=False), REPORT),
     Line("glass, regulation opposed", GLASS, READ, replace(OPEN, centre_15=False), REPORT),

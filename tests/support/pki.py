@@ -116,7 +116,7 @@ class Authority:
         return Issued(builder.sign(self.key, algorithm), own)
 
     def revocations(
-        self, *revoked: Issued, days: tuple[float, float] = (-1, 6), signer: Authority | None = None
+        self, *revoked: Issued | Authority, days: tuple[float, float] = (-1, 6), signer: Authority | None = None
     ) -> bytes:
         """A revocation list in PEM."""
         first, last = (moment(self.now_ms, days=each) for each in days)

@@ -210,8 +210,8 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def start_server(data_folder: Path, database_url: str, *, workers: int = 1, **environment: str) -> LiveServer:
-    """`dmp-fhir serve` on a free port; answers when this returns. `stop_server` ends it."""
+def begin_to_serve(data_folder: Path, database_url: str, *, workers: int = 1, **environment: str) -> LiveServer:
+    """`dmp-fhir serve` on a free port, still starting."""
     port = free_port()
     base_url = f"http://127.0.0.1:{port}/fhir"
     settings = {"DMP_FHIR_DATA": str(data_folder), "DATABASE_URL": database_url, "DMP_FHIR_BASE_URL": base_url}
@@ -224,14 +224,19 @@ def start_server(data_folder: Path, database_url: str, *, workers: int = 1, **en
         start_new_session=True,
     )
     log.close()
-    server = LiveServer(base_url, data_folder, database_url, process)
+    return LiveServer(base_url, data_folder, database_url, process)
+
+
+def start_server(data_folder: Path, database_url: str, *, workers: int = 1, **environment: str) -> LiveServer:
+    """`dmp-fhir serve` on a free port; answers when this returns. `stop_server` ends it."""
+    server = begin_to_serve(data_folder, database_url, workers=workers, **environment)
     deadline = time.monotonic() + START_SECONDS
     while True:
         try:
-            requests.get(f"{base_url}/metadata", timeout=5)
+            requests.get(f"{server.base_url}/metadata", timeout=5)
             return server
         except requests.ConnectionError:
-            if process.poll() is not None or time.monotonic() > deadline:
+            if server.process.poll() is not None or time.monotonic() > deadline:
                 stop_server(server)
                 raise RuntimeError((data_folder / "server.log").read_text(errors="replace")) from None
             time.sleep(0.05)

@@ -13,9 +13,11 @@ from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
+from lxml import etree
 
 from dmp_fhir import jobs
 from dmp_fhir.audit.administration import COMMANDS, trace_application, trace_command
+from dmp_fhir.audit.audit_message import audit_message
 from dmp_fhir.interactions.services import Services
 from dmp_fhir.notify.sender import FileSender
 from dmp_fhir.profiles import active
@@ -314,6 +316,7 @@ def test_each_act_leaves_exactly_its_entries(world: World, tmp_path: Path) -> No
     tally.count("G", "in excess", sum(excess.values()))
     assert (missing, excess) == (Counter(), Counter())
     _are_valid(world.events)
+    _are_forwarded(world)
     _are_found(world, record)
     _tell_no_secret(world)
 
@@ -384,6 +387,20 @@ def _are_valid(events: list[dict[str, Any]]) -> None:
         assert patterns[f"{basic}.{name}"], name
     for name in ("refusal", "operation", "decision", "administration", "application"):
         assert patterns[f"dmp-audit-{name}"], name
+
+
+def _are_forwarded(world: World) -> None:
+    """Each as an Audit Message of DICOM, with every agent and entity of the event, and none of its tokens (ITI-20)."""
+    schema = etree.RelaxNG(etree.parse(ROOT / "tests" / "audit" / "audit_message.rng"))
+    for event in world.events:
+        message = audit_message(event)
+        root = etree.fromstring(message)
+        schema.assertValid(root)
+        assert len(root.findall("ActiveParticipant")) == len(event["agent"])
+        assert len(root.findall("ParticipantObjectIdentification")) == len(event["entity"])
+        assert len(message) < 8_192
+        assert not any(token.encode() in message for token in world.tokens)
+    tally.count("G", "events as DICOM audit messages", len(world.events))
 
 
 def _are_found(world: World, record: str) -> None:

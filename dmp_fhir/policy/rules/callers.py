@@ -98,4 +98,15 @@ CALLERS = (
         reason="FINALITE",
         public=True,
     ),
+    Rule(
+        id="AR-53",
+        effect=Effect.DENY,
+        source="CSP L1111-17 I",
+        fr="La finalité centre 15 est celle d'un centre de régulation : le jeton doit le dire (regulation).",
+        en="The purpose centre 15 is that of a regulation centre: the token has to say so (regulation).",
+        actions=_ALL,
+        when=lambda asked: asked.context.purpose == "centre_15" and not asked.context.regulation,
+        reason="ACTEUR_NON_HABILITE",
+        public=True,
+    ),
 )

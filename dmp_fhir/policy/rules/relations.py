@@ -195,9 +195,7 @@ NOT_REGULATING = Rule(
     fr="L'accès centre 15 est réservé au médecin régulateur en régulation.",
     en="The centre 15 access is for the physician on regulation duty.",
     actions=_LOOKING,
-    when=lambda asked: (
-        _calls_centre_15(asked) and not (asked.context.regulation and asked.context.profession == PHYSICIAN)
-    ),
+    when=lambda asked: _calls_centre_15(asked) and asked.context.profession != PHYSICIAN,
     reason="ACTEUR_NON_HABILITE",
 )
 CENTRE_15_OPPOSED = Rule(
