@@ -84,7 +84,7 @@ def _participant(root: etree._Element, agent: Json) -> None:
     for each in _codings([agent.get("type", {}), *agent.get("role", ())]):
         _coded(element, "RoleIDCode", each)
     for extension in agent.get("extension", ()):
-        code = extension.get("valueCode") or extension["valueCodeableConcept"]["text"]
+        code = extension["valueCode"] if "valueCode" in extension else extension["valueCodeableConcept"]["text"]
         _coded(element, "RoleIDCode", {"system": extension["url"], "code": code, "display": "authentication"})
     for policy in agent.get("policy", ()):
         _coded(element, "RoleIDCode", {"system": _URIS, "code": policy, "display": "policy"})

@@ -165,6 +165,7 @@ CONTEXTS = st.none() | st.builds(
     token_id=TEXTS,
     person_id=TEXTS,
     origin=st.none() | TEXTS,
+    auth_level=st.none() | TEXTS,
 )
 ACTS = st.builds(
     Act,
