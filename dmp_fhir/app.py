@@ -16,6 +16,7 @@ from flask_sqlalchemy import SQLAlchemy
 
 from dmp_fhir.audit import heads
 from dmp_fhir.audit.sealer import Sealer
+from dmp_fhir.audit.watching import Watch as TraceWatch
 from dmp_fhir.files import make_once
 from dmp_fhir.http import description, fhir
 from dmp_fhir.http.observing import observed
@@ -85,10 +86,15 @@ def create_worker() -> Flask:
     services: Services = app.extensions["dmp_fhir"]
     leave_what_is_built()
     services.database.turns.bound(int(os.environ.get(AT_WORK, MOST_AT_WORK)))
-    Sealer(services.database, services.clock, also=services.failures.tell_if_due).start()
+    watch = trace_watch(services.database, services.settings)
+    Sealer(services.database, services.clock, also=services.failures.tell_if_due, watch=watch.look).start()
     Watch(services.settings.stall_seconds, services.underway).start()
     ExpiryWatch(services.settings, services.clock, services.rates.first_in_the_day).start()
     return app
+
+
+def trace_watch(database: Database, settings: Settings) -> TraceWatch:
+    return TraceWatch(database, database.sealing, settings.data_folder / "watch.lock")
 
 
 def leave_what_is_built() -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -35,6 +38,20 @@ def replace_whole(path: Path, content: bytes, mode: int = 0o600) -> None:
         os.fsync(file.fileno())
     draft.rename(path)
     flush_folder(path.parent)
+
+
+@contextmanager
+def alone(path: Path) -> Iterator[bool]:
+    """Whether nobody else does what this file stands for; until the end of the block nobody else does. The folder is
+    made when there is none; a process that dies lets go."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+            return
+        yield True
 
 
 def flush_folder(folder: Path) -> None:

@@ -53,10 +53,14 @@ class Issue:
 @dataclass(frozen=True, slots=True)
 class Alert:
     """What the operator and the privacy officer must look into: `kind` is records-hour, records-day, ins-hour, ins-day
-    or failures, `most` the number that was passed."""
+    or failures, `most` the number that was passed; or trace, with the position where the trace is not what it was."""
 
     kind: str
     most: int
+
+    @property
+    def text(self) -> str:
+        return f"{self.kind} {'at position' if self.kind == 'trace' else 'over'} {self.most}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,9 +12,9 @@ from types import MappingProxyType
 
 from dmp_fhir.audit import log
 from dmp_fhir.audit.acts import ADMINISTRATION, APPLICATION, Act
-from dmp_fhir.audit.events import Observer
+from dmp_fhir.audit.events import THIS_SERVER, Observer
 from dmp_fhir.identity.context import AccessContext
-from dmp_fhir.store.database import Database
+from dmp_fhir.store.database import Database, StoreDamaged, StoreUnavailable
 
 COMMANDS = MappingProxyType(
     {
@@ -27,6 +27,8 @@ COMMANDS = MappingProxyType(
         "policy-matrix": "Habilitation matrix changed",
         "profiles-load": "Profiles loaded",
         "audit-read": "Trace read by a command",
+        "barometer": "Figures of use computed",
+        "check": "Registry checked",
         "keys": "Keys used or changed",
         "backup": "Registry copied or restored",
     }
@@ -57,6 +59,16 @@ def trace_command(
     act = Act(command, "E", kind=ADMINISTRATION, reason=reason, rules=rules)
     acts = [replace(act, record_id=record_id) for record_id in record_ids] or [act]
     database.write(lambda tx: log.append_many(tx, acts, operator(), now_ms, observer=observer))
+
+
+def trace_reading(database: Database, command: str, now_ms: int, reason: str, record_ids: Iterable[str] = ()) -> bool:
+    """The same for a command that has read and told already; False when the trace cannot be kept, which must not hide
+    what it found."""
+    try:
+        trace_command(database, command, now_ms, observer=THIS_SERVER, reason=reason, record_ids=record_ids)
+    except (StoreUnavailable, StoreDamaged):
+        return False
+    return True
 
 
 def trace_application(database: Database, what: str, now_ms: int, *, observer: Observer) -> None:

@@ -12,6 +12,7 @@ from dmp_fhir.outcome import Alert
 from dmp_fhir.registry.alerts import raise_alert
 from dmp_fhir.store.database import Database, Transaction
 
+RULES = {"failures": "TF-178", "trace": "TF-169"}
 logger = logging.getLogger("dmp_fhir.alert")
 
 
@@ -32,8 +33,8 @@ def raise_with_trace(
             interaction=alert.kind,
             action="E",
             outcome=MINOR_FAILURE,
-            rules=("TF-178" if context is None else "TF-056",),
-            reason=f"alert {number}: over {alert.most}",
+            rules=(RULES.get(alert.kind, "TF-056"),),
+            reason=f"alert {number}: {alert.text}",
             origin=origin,
             kind=ALERT,
         )
@@ -41,5 +42,5 @@ def raise_with_trace(
         return number
 
     number = database.write(keep)
-    logger.critical("security alert %d: %s over %d; see dmp-fhir review", number, alert.kind, alert.most)
+    logger.critical("security alert %d: %s; see dmp-fhir review", number, alert.text)
     return number

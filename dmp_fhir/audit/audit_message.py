@@ -84,8 +84,8 @@ def _participant(root: etree._Element, agent: Json) -> None:
     for each in _codings([agent.get("type", {}), *agent.get("role", ())]):
         _coded(element, "RoleIDCode", each)
     for extension in agent.get("extension", ()):
-        mode = {"system": extension["url"], "code": extension["valueCode"], "display": "authentication mode"}
-        _coded(element, "RoleIDCode", mode)
+        code = extension["valueCode"] if "valueCode" in extension else extension["valueCodeableConcept"]["text"]
+        _coded(element, "RoleIDCode", {"system": extension["url"], "code": code, "display": "authentication"})
     for policy in agent.get("policy", ()):
         _coded(element, "RoleIDCode", {"system": _URIS, "code": policy, "display": "policy"})
 

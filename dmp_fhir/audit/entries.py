@@ -9,6 +9,9 @@ and rights use (`COLUMNS`, as a JSON array); `place` of the nonce of the entry f
 record, in decimal. The sequence is blinded because its holes would tell a representative of entries that are not for
 them (AR-99); a nonce is given to who may see all of the record (docs/audit.md).
 
+What is in the row beside has a seal: a keyed hash of the tree that ends with the entry, of its stored body and of its
+marks, under a key that is not in the database. Whoever has the database alone can compute leaves, and no seal.
+
 Entries are never rewritten: those of the first form, "dmp-fhir-audit-1", have no `words`, in the row or hashed.
 """
 
@@ -23,7 +26,8 @@ from zlib import crc32
 
 import orjson
 
-from dmp_fhir.audit.tree import leaf_hash
+from dmp_fhir.audit.tree import Frontier, leaf_hash
+from dmp_fhir.store.sealing import TraceKey
 
 FIRST_VERSION, VERSION = "dmp-fhir-audit-1", "dmp-fhir-audit-2"
 NONCE_BYTES = 16
@@ -38,6 +42,11 @@ _columns, _marked = itemgetter(*_FIRST_COLUMNS), itemgetter(*MARKED[:-1])
 _MARKS = {count: struct.Struct(f">{count}H") for count in (len(MARKED) - 1, len(MARKED))}
 
 Row = Mapping[str, Any]
+
+
+def seal_of(key: TraceKey, tree: Frontier, row: Row) -> bytes:
+    """The seal of the entry that `tree` ends with."""
+    return key.seal(b"dmp-fhir trace 1%d|%b%b%b" % (tree.size, bytes(tree), sha256(row["body"]).digest(), row["marks"]))
 
 
 def columns_digest(row: Row) -> str:

@@ -7,7 +7,6 @@ waits for it, and what may have been lost on the way is sent again (decision 005
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import time
 from contextlib import closing, suppress
@@ -20,7 +19,7 @@ import orjson
 from dmp_fhir.audit.fhir_feed import FhirFeed
 from dmp_fhir.audit.repository import SYSLOG, Feed, Repository
 from dmp_fhir.audit.syslog_feed import SyslogFeed
-from dmp_fhir.files import replace_whole
+from dmp_fhir.files import alone, replace_whole
 from dmp_fhir.instants import instant_text
 from dmp_fhir.store.bodies import event_place, open_body
 from dmp_fhir.store.database import Database
@@ -49,11 +48,8 @@ class Forwarded:
 def forward(database: Database, repository: Repository, folder: Path, now_ms: int) -> Forwarded:
     """Hand over what the repository has not yet, in the order of the log, for at most two minutes. One process at a
     time: another one finds nothing to do."""
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with (folder / f".{FILE_NAME}.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+    with alone(folder / f".{FILE_NAME}.lock") as first:
+        if not first:
             return Forwarded(0, _waiting(database, _cursor(folder, repository))[0])
         with closing(_feed(repository)) as feed:
             sent = _forward(database, repository, feed, folder)

@@ -268,12 +268,12 @@ class Witness:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.open("a+b") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
-            size, key_id, torn = _end_of(file)
+            last, key_id, torn = _end_of(file)
             with database.snapshot() as reader:
                 rows = reader.rows(
                     "SELECT size, root, time, key_id, signature FROM audit_head WHERE size > :size"
                     f" ORDER BY size LIMIT {_SHIPPED_AT_ONCE}",
-                    {"size": size},
+                    {"size": last.size if last else 0},
                 )
             lines = ["\n"] if torn and rows else []
             for head in (Head(*row) for row in rows):
@@ -286,13 +286,21 @@ class Witness:
                 file.flush()
                 os.fsync(file.fileno())
 
+    def latest(self) -> Head | None:
+        """The last whole head of the file; None when there is none."""
+        try:
+            with self.path.open("rb") as file:
+                return _end_of(file)[0]
+        except FileNotFoundError:
+            return None
+
     def lines(self) -> list[str]:
         """The lines of the file; none when there is no file."""
         return self.path.read_text(errors="replace").splitlines() if self.path.exists() else []
 
 
-def _end_of(file: BinaryIO) -> tuple[int, str, bool]:
-    """Size of the last whole head (0: none), the key told last, and whether something unfinished follows."""
+def _end_of(file: BinaryIO) -> tuple[Head | None, str, bool]:
+    """The last whole head, the key told last, and whether something unfinished follows."""
     end = file.seek(0, os.SEEK_END)
     reach = 4_096
     while True:
@@ -308,9 +316,9 @@ def _end_of(file: BinaryIO) -> tuple[int, str, bool]:
                 head = Head.of_line(line.decode())
             except (ValueError, KeyError, TypeError):
                 continue
-            return head.size, told or head.key_id, bool(rest)
+            return head, told or head.key_id, bool(rest)
         if reach >= end:
-            return 0, told, bool(rest)
+            return None, told, bool(rest)
         reach *= 8
 
 

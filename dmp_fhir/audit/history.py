@@ -117,12 +117,15 @@ _PROOF = Text("Preuve d'une trace", "Proof of a trace entry")
 _COMMANDS = {
     "review-list": Text("Revue des accès d'urgence", "Review of emergency accesses"),
     "account-review": Text("Revue des accès d'un professionnel", "Review of a professional's accesses"),
+    "audit-read": Text("Lecture de la trace par l'exploitant", "Trace read by the operator"),
 }
 _REASONS = {
     "SUSPENSION": Text("Suspension du dossier", "Record suspended"),
     "FIN_DE_SUSPENSION": Text("Fin de la suspension", "End of the suspension"),
     "SUSPENSION_SANS_OPPOSITION": Text("Fermeture après suspension", "Closed after a suspension"),
-    "EFFACEMENT_DEMANDE": Text("Effacement du dossier", "Record erased"),
+    "EFFACEMENT_DEMANDE": Text("Effacement du dossier demandé", "Erasure of the record asked for"),
+    "CONSERVATION_IMPOSEE": Text("Conservation du dossier imposée", "Record kept from erasure"),
+    "FIN_DE_CONSERVATION_IMPOSEE": Text("Fin de la conservation imposée", "Record no longer kept from erasure"),
     "FIN_DE_CONSERVATION": Text("Effacement du dossier", "Record erased"),
     "REVUE_FAITE": Text("Revue d'un accès d'urgence", "Emergency access reviewed"),
     "MESSAGE_ENVOYE": Text("Message envoyé", "Message sent"),

@@ -17,6 +17,8 @@ from dmp_fhir.identity.context import AccessContext
 from dmp_fhir.ids import new_id
 from dmp_fhir.store.database import Reader, Transaction
 
+_CLOCKS_BACK_MS = 86_400_000
+
 
 def append(
     tx: Transaction,
@@ -82,10 +84,12 @@ def _row(act: Act, context: AccessContext | None, recorded_ms: int, observer: Ob
 
 def records_of(reader: Reader, agent_id: str, since_ms: int) -> list[tuple[str, int, int, int]]:
     """The records that an account touched since an instant, refusals included: (record, number of acts, first, last).
-    Reads the whole trace: for an inquiry, not for a request."""
+    Reads all of the trace since then: for an inquiry, not for a request."""
+    # What an earlier head holds was there before it; clocks that went back by less than a day leave nothing out.
+    head = reader.row("SELECT MAX(size) FROM audit_head WHERE time < :before", {"before": since_ms - _CLOCKS_BACK_MS})
     rows = reader.rows(
-        "SELECT record_id, COUNT(*), MIN(recorded), MAX(recorded) FROM audit_event"
-        " WHERE agent_id = :agent AND recorded >= :since AND record_id <> '' GROUP BY record_id ORDER BY 3, 1",
-        {"agent": agent_id, "since": since_ms},
+        "SELECT record_id, COUNT(*), MIN(recorded), MAX(recorded) FROM audit_event WHERE position >= :first"
+        " AND agent_id = :agent AND recorded >= :since AND record_id <> '' GROUP BY record_id ORDER BY 3, 1",
+        {"agent": agent_id, "since": since_ms, "first": (head and head[0]) or 0},
     )
     return [(record_id, int(acts), int(first), int(last)) for record_id, acts, first, last in rows]

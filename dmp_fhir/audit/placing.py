@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
-from dmp_fhir.audit.entries import NONCE_BYTES, columns_digest, leaf_of, marks_of
+from dmp_fhir.audit.entries import NONCE_BYTES, columns_digest, leaf_of, marks_of, seal_of
 from dmp_fhir.audit.tree import HASH_BYTES, Frontier, root_of
 from dmp_fhir.store.bodies import event_place, seal_body
 from dmp_fhir.store.database import StoreDamaged, StoreUnavailable, Transaction, UniqueViolation
@@ -49,6 +49,8 @@ def append_rows(tx: Transaction, rows: Sequence[Row]) -> None:
 
 def _append(tx: Transaction, rows: Sequence[Row]) -> None:
     rows = [_sealed(tx, row) | {"nonce": os.urandom(NONCE_BYTES), "marks": marks_of(row)} for row in rows]
+    assert tx.keys is not None  # or nothing could be sealed
+    key = tx.keys.trace
     digests = [columns_digest(row) for row in rows]
     tree = lock_tree(tx)
     first = tree.size
@@ -59,6 +61,7 @@ def _append(tx: Transaction, rows: Sequence[Row]) -> None:
         row["position"], row["sequence"] = tree.size, sequences[record_id]
         row["leaf"] = leaf_of(row, digest)
         tree.append(row["leaf"])
+        row["seal"] = seal_of(key, tree, row)
     tx.insert_many("audit_event", rows)
     for number in range(first >> TILE_BITS, tree.size >> TILE_BITS):
         _complete_tile(tx, number, [row["leaf"] for row in rows], first)

@@ -8,7 +8,7 @@ from typing import Any
 from dmp_fhir.audit.entries import COLUMNS, line_of
 from dmp_fhir.audit.heads import Head, head_of_size, latest_head
 from dmp_fhir.audit.placing import TILE, TILE_BITS, hashes_in
-from dmp_fhir.audit.tree import Nodes, consistency_path, inclusion_path, root_of
+from dmp_fhir.audit.tree import Frontier, Nodes, consistency_path, inclusion_path, root_of
 from dmp_fhir.store.database import Reader, StoreDamaged
 
 _ROW = ("position", "sequence", "record_id", "id", "recorded", *COLUMNS, "nonce", "digest")
@@ -64,6 +64,16 @@ def consistency(reader: Reader, first: int, second: int | None) -> Consistency |
     if one is None or two is None or one.size > two.size:
         return None
     return Consistency(one, two, consistency_path(one.size, two.size, stored_nodes(reader)))
+
+
+def frontier_of(reader: Reader, size: int) -> Frontier:
+    """The tree over the first `size` entries, from the stored tiles; StoreDamaged when they have a hole."""
+    nodes, hashes, start = stored_nodes(reader), [], 0
+    for level in reversed(range(size.bit_length())):
+        if size >> level & 1:
+            hashes.append(nodes(level, start >> level))
+            start += 1 << level
+    return Frontier(size, hashes)
 
 
 def stored_nodes(reader: Reader) -> Nodes:

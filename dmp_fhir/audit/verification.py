@@ -2,80 +2,44 @@
 
 Everything is read once, in one snapshot, in the order of positions: each leaf is computed again from its row, each body
 compared with its digest, each sequence with the one before, each tile, head and the frontier with the tree over the
-leaves; heads are also compared with the file outside, both ways. Nothing is changed. Findings name positions and ids.
+leaves; heads are also compared with the file outside, both ways. Each entry has to carry the seal of this registry
+(entries.py). Nothing is changed. Findings name positions and ids. `verify_span` does the same for a part.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from typing import Any
 
-from dmp_fhir.audit.entries import COLUMNS, NONCE_BYTES, leaf_of, touched
+from dmp_fhir.audit.entries import COLUMNS, NONCE_BYTES, leaf_of, seal_of, touched
+from dmp_fhir.audit.findings import Finding, Report
 from dmp_fhir.audit.heads import Head, PublicKey, Witness
 from dmp_fhir.audit.placing import TILE, TILE_BITS, hashes_in
+from dmp_fhir.audit.proofs import frontier_of
 from dmp_fhir.audit.tree import HASH_BYTES, Frontier, root_of
 from dmp_fhir.audit.witness_check import heads_outside
 from dmp_fhir.store.bodies import BodyDamaged, event_place, open_body
 from dmp_fhir.store.database import Database, Reader
-from dmp_fhir.store.errors import KeyDestroyed, KeysUnavailable
+from dmp_fhir.store.errors import KeyDestroyed, KeysUnavailable, StoreDamaged
 
 BATCH = 2_000
+# Without an index on positions, which an insider may drop, each batch reads the whole table.
+BATCH_WITHOUT_INDEX = 50_000
+_INDEXED = {
+    "sqlite": "SELECT 1 FROM pragma_index_list('audit_event') i, pragma_index_info(i.name) c"
+    " WHERE c.seqno = 0 AND c.name = 'position' AND NOT i.partial",
+    "postgresql": "SELECT 1 FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]"
+    " WHERE i.indrelid = 'audit_event'::regclass AND a.attname = 'position' AND i.indisvalid AND i.indpred IS NULL",
+}
 # Unsealed entries older than this are a finding: the sealer does not work, or no server runs.
 STALE_MS = 10 * 60_000
 # Findings after which reading goes on no further: the first is what matters.
 MOST_FINDINGS = 20
-_ROW = ("position", "sequence", "record_id", "id", "recorded", *COLUMNS, "body", "nonce", "digest", "marks", "leaf")
-
-
-_KINDS: dict[str, type] = dict.fromkeys(("position", "sequence", "recorded"), int) | dict.fromkeys(
-    ("body", "nonce", "digest", "marks", "leaf"), bytes
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What is wrong, with its place. `kind` is altered, missing, inserted, reordered, duplicated, tree, tile, head,
-    outside or stale; `position` and the rest are given when they are known."""
-
-    kind: str
-    text: str
-    position: int | None = None
-    record_id: str | None = None
-    event_id: str | None = None
-    column: str | None = None
-
-    def __str__(self) -> str:
-        place = [f"position {self.position}"] if self.position is not None else []
-        place += [f"record {self.record_id or '-'}"] if self.record_id is not None else []
-        place += [f"event {self.event_id}"] if self.event_id else []
-        place += [f"column {self.column}"] if self.column else []
-        return f"{self.kind}: {self.text}" + (f" ({', '.join(place)})" if place else "")
-
-
-@dataclass(slots=True)
-class Report:
-    """What was looked at and what was found, the first place of the log first."""
-
-    entries: int = 0
-    records: int = 0
-    erased: int = 0
-    heads: int = 0
-    unsealed: int = 0
-    clock_steps: int = 0
-    size: int = 0
-    root: str = ""
-    seconds: float = 0.0
-    findings: list[Finding] = field(default_factory=list)
-
-    @property
-    def proven(self) -> bool:
-        return not self.findings
-
-    def as_dict(self) -> dict[str, Any]:
-        return asdict(self) | {"proven": self.proven}
+_BLOBS = ("body", "nonce", "digest", "marks", "leaf")
+_ROW = ("position", "sequence", "record_id", "id", "recorded", *COLUMNS, *_BLOBS, "seal")
+_KINDS: dict[str, type] = dict.fromkeys(("position", "sequence", "recorded"), int) | dict.fromkeys(_BLOBS, bytes)
 
 
 def verify(database: Database, keys: dict[str, PublicKey], witness: Witness | None, now_ms: int) -> Report:
@@ -94,15 +58,33 @@ def verify(database: Database, keys: dict[str, PublicKey], witness: Witness | No
     return report
 
 
-def _heads(reader: Reader) -> list[Head]:
-    return [Head(*row) for row in reader.rows("SELECT size, root, time, key_id, signature FROM audit_head")]
+def verify_span(reader: Reader, keys: dict[str, PublicKey], start: int, end: int) -> Report:
+    """Look at the entries from `start`, where a tile begins, to below `end`, with the tiles and signed heads of that
+    span. Their seals say that what comes before is what it was when they were written."""
+    assert start % TILE == 0
+    try:
+        tree = frontier_of(reader, start)
+    except StoreDamaged:
+        text = "a tile before this entry is not there, or not what it was"
+        return Report(findings=[Finding("tile", text, start)])
+    return _Verification(reader, keys, 0, tree, end).run()
+
+
+def _heads(reader: Reader, above: int = 0, up_to: int | None = None) -> list[Head]:
+    where = f"WHERE size > {above:d} AND size <= {up_to:d}" if up_to is not None else ""
+    return [Head(*row) for row in reader.rows(f"SELECT size, root, time, key_id, signature FROM audit_head {where}")]
 
 
 class _Verification:
-    def __init__(self, reader: Reader, keys: dict[str, PublicKey], now_ms: int) -> None:
+    def __init__(
+        self, reader: Reader, keys: dict[str, PublicKey], now_ms: int, tree: Frontier | None = None, end: int = 0
+    ) -> None:
         self.reader, self.keys, self.now = reader, keys, now_ms
         self.report = Report()
-        self.tree = Frontier()
+        # Of a span: the tree before it, and where it ends.
+        self.whole, self.tree, self.end = tree is None, tree or Frontier(), end
+        self.start = self.tree.size
+        self.trace_key = reader.keys.trace if reader.keys is not None else None
         self.sequences: dict[str, int] = {}
         # Positions without an entry, until a hole in the sequences tells the record.
         self.holes: list[int] = []
@@ -112,7 +94,7 @@ class _Verification:
         self.latest_recorded = 0
         self.latest_head = 0
         # Up to here the entries are those of a signed head.
-        self.sealed = 0
+        self.sealed = self.start
         self.kept_tile: tuple[tuple[int, int], list[bytes] | None] = ((-1, -1), None)
         # Of each level of tiles, the nodes of the tile under way.
         self.nodes: list[list[bytes]] = []
@@ -126,7 +108,8 @@ class _Verification:
             self._entry(row, stored)
         else:
             self._end(stored)
-        self._freshness()
+        if self.whole:
+            self._freshness()
         self.report.size, self.report.root = self.tree.size, self.tree.root.hex()
         self.report.records = len(self.sequences) - ("" in self.sequences)
         return self.report
@@ -141,8 +124,10 @@ class _Verification:
 
     def _rows(self) -> Iterator[dict[str, Any]]:
         """All rows in the order of their positions; those of one position in the order of their ids."""
-        select = f"SELECT {', '.join(_ROW)} FROM audit_event"
-        order = f"ORDER BY position, record_id, id LIMIT {BATCH}"
+        span = "" if self.whole else f"WHERE position >= {self.start:d} AND position < {self.end:d}"
+        select = f"SELECT {', '.join(_ROW)} FROM (SELECT * FROM audit_event {span}) AS entries"
+        batch = BATCH if self.reader.row(_INDEXED[self.reader.dialect]) else BATCH_WITHOUT_INDEX
+        order = f"ORDER BY position, record_id, id LIMIT {batch}"
         rows = self.reader.rows(f"{select} {order}")
         while rows:
             for values in rows:
@@ -177,7 +162,7 @@ class _Verification:
         tile = self._stored_leaf(row, leaf)
         self._sequence(row, told=len(report.findings) > before)
         self._clock(row)
-        self._grow(leaf if len(report.findings) == before else (tile or leaf))
+        self._grow(leaf if len(report.findings) == before else (tile or leaf), row)
 
     def _hole(self) -> None:
         self.holes.append(self.tree.size)
@@ -187,7 +172,7 @@ class _Verification:
     def _sequence(self, row: dict[str, Any], *, told: bool) -> None:
         """`told`: something is wrong with the row already."""
         record_id, sequence = row["record_id"], row["sequence"]
-        expected = self.sequences.get(record_id, 0) + 1
+        expected = self.sequences.get(record_id, 0 if self.whole else sequence - 1) + 1
         self.sequences[record_id] = expected if told else sequence
         if sequence == expected or told:
             return
@@ -279,8 +264,19 @@ class _Verification:
 
     # --- tree -------------------------------------------------------------------------------------
 
-    def _grow(self, leaf: bytes) -> None:
+    def _seal(self, row: dict[str, Any]) -> None:
+        """That the entry which the tree now ends with was written by this registry, after those before it."""
+        key = self.trace_key
+        if key is None or not self.sound or row["position"] < key.since:
+            return
+        if row["seal"] != seal_of(key, self.tree, row):
+            text = "this registry did not write this entry in this place"
+            self.find("forged", text, row["position"], row["record_id"], row["id"], "seal")
+
+    def _grow(self, leaf: bytes, row: dict[str, Any] | None = None) -> None:
         self.tree.append(leaf)
+        if row is not None:
+            self._seal(row)
         self._node(0, leaf)
         head = self.heads.pop(self.tree.size, None)
         if head is None:
@@ -310,7 +306,8 @@ class _Verification:
             what = "is not there" if not found else "is not what it was"
             self.find("tile", f"tile {number} of level {level} {what}", first, tree=False)
         hashes.clear()
-        self._node(level + 1, root)
+        if self.whole:
+            self._node(level + 1, root)
 
     def _tile(self, level: int, number: int) -> list[bytes] | None:
         if self.kept_tile[0] != (level, number):
@@ -336,6 +333,10 @@ class _Verification:
 
     def _end(self, stored: Frontier | None) -> None:
         """What can be said once every entry was read."""
+        if not self.whole:
+            while self.tree.size < self.end and len(self.report.findings) < MOST_FINDINGS:
+                self._hole()
+            return
         known = [stored.size] if stored is not None else []
         size = max([*known, *(size for size, head in self.heads.items() if self._is_signed(head))], default=0)
         while self.tree.size < size and len(self.report.findings) < MOST_FINDINGS:
@@ -355,7 +356,8 @@ class _Verification:
 
     def _read_heads(self) -> None:
         earlier: Head | None = None
-        heads = sorted(_heads(self.reader), key=lambda each: each.size)
+        of_span = _heads(self.reader) if self.whole else _heads(self.reader, self.start, self.end)
+        heads = sorted(of_span, key=lambda each: each.size)
         for head in heads:
             if not self._is_signed(head):
                 text = f"the head of size {head.size} is not signed by a key of this registry, valid at its time"

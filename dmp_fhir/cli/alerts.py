@@ -8,10 +8,14 @@ from dmp_fhir.audit import log
 from dmp_fhir.audit.acts import Act
 from dmp_fhir.identity.context import AccessContext
 from dmp_fhir.instants import instant_text
+from dmp_fhir.outcome import Alert
 from dmp_fhir.registry.alerts import alerts_to_review, close_alert
 from dmp_fhir.store.database import Database, Transaction
 
-_HINTS = {"failures": "see the AuditEvents of that hour without a known caller"}
+_HINTS = {
+    "failures": "see the AuditEvents of that hour without a known caller",
+    "trace": "it is not what it was from there on: dmp-fhir audit verify",
+}
 
 
 def list_alerts(database: Database) -> None:
@@ -21,7 +25,8 @@ def list_alerts(database: Database) -> None:
     for each in waiting:
         who = " ".join(filter(None, (each.agent_category, each.agent_id, each.agent_name))) or "unknown callers"
         hint = _HINTS.get(each.kind, f"records: dmp-fhir review --account {each.agent_id}")
-        click.echo(f"alert {each.number}  {instant_text(each.raised)}  {each.kind} over {each.most}  {who}  ({hint})")
+        what = Alert(each.kind, each.most).text
+        click.echo(f"alert {each.number}  {instant_text(each.raised)}  {what}  {who}  ({hint})")
     click.echo(f"{len(waiting)} alerts")
 
 

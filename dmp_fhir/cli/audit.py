@@ -10,12 +10,14 @@ from pathlib import Path
 import click
 
 from dmp_fhir.audit import proofs
+from dmp_fhir.audit.administration import trace_command
 from dmp_fhir.audit.answers import consistency_answer, inclusion_answer
+from dmp_fhir.audit.events import THIS_SERVER
 from dmp_fhir.audit.forwarding import forward
 from dmp_fhir.audit.grants import grants_for
 from dmp_fhir.audit.heads import HeadKeys, Witness
 from dmp_fhir.audit.verification import verify as verify_log
-from dmp_fhir.cli.opening import current_settings, registry_of
+from dmp_fhir.cli.opening import current_settings, note_reading, registry_of
 from dmp_fhir.cli.sending import repository_of
 from dmp_fhir.instants import instant_text, system_clock
 from dmp_fhir.settings import BadSetting
@@ -57,6 +59,7 @@ def verify(as_json: bool, heads: Path | None) -> None:
             f" heads, {report.unsealed} entries since the latest"
         )
         click.echo("proven" if report.proven else f"NOT PROVEN: {len(report.findings)} findings, the first one above")
+    note_reading(database, "audit-read", "PREUVE_FAITE" if report.proven else "PREUVE_IMPOSSIBLE")
     sys.exit(0 if report.proven else 1)
 
 
@@ -70,6 +73,7 @@ def prove(event_id: str) -> None:
         found = proofs.inclusion(reader, event_id)
     if found is None:
         raise click.ClickException(f"there is no AuditEvent {event_id}")
+    note_reading(database, "audit-read", "PREUVE", [found.record_id] if found.record_id else [])
     click.echo(json.dumps(inclusion_answer(found, open_place=True), indent=1))
 
 
@@ -90,8 +94,11 @@ def consistency(first: int, second: int | None) -> None:
 def rotate_key() -> None:
     """Sign heads with a new key; the old public key is kept. Servers use it from their next start."""
     settings = current_settings()
-    registry_of(settings).sealing.seal_now()
-    click.echo(f"key {HeadKeys(settings.key_folder).replace()}")
+    database = registry_of(settings)
+    database.sealing.seal_now()
+    new = HeadKeys(settings.key_folder).replace()
+    trace_command(database, "keys", system_clock(), observer=THIS_SERVER, reason=f"AUDIT_KEY_REPLACED {new}")
+    click.echo(f"key {new}")
 
 
 @audit.command()

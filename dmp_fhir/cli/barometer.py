@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 import orjson
 
-from dmp_fhir.cli.opening import current_settings, registry_of
+from dmp_fhir.cli.opening import current_settings, note_reading, registry_of
 from dmp_fhir.http.barometer import FILE_NAME, RECORDS, shown
 from dmp_fhir.instants import system_clock
 from dmp_fhir.registry import barometer as figures
@@ -30,12 +30,14 @@ def barometer(month: str | None, as_json: bool, publish: bool) -> None:
     publishes and who consults. Numbers below 5 are not shown. Reads every table once."""
     now = system_clock()
     settings = current_settings()
-    with closing(registry_of(settings)) as database, database.snapshot() as reader:
-        without_limit(reader)
-        try:
-            found = figures.compute(reader, month or last_month(now), now)
-        except ValueError as bad:
-            raise click.UsageError("--month is written YYYY-MM") from bad
+    with closing(registry_of(settings)) as database:
+        with database.snapshot() as reader:
+            without_limit(reader)
+            try:
+                found = figures.compute(reader, month or last_month(now), now)
+            except ValueError as bad:
+                raise click.UsageError("--month is written YYYY-MM") from bad
+        note_reading(database, "barometer", found.month)
     if publish:
         _keep(settings.data_folder / FILE_NAME, orjson.dumps(found.as_json()))
     click.echo(orjson.dumps(found.as_json(), option=orjson.OPT_INDENT_2) if as_json else "\n".join(table(found)))

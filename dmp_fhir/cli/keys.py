@@ -102,6 +102,7 @@ def copy(target: Path) -> None:
     if target.exists():
         raise click.ClickException(f"{target} is here already")
     key_store.copy(settings.key_store, target)
+    _trace(registry_of(settings), "KEYS_COPIED", None)
     click.echo(f"copied to {target}; the master keys are not in it")
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import click
 
+from dmp_fhir.instants import system_clock
 from dmp_fhir.settings import BadSetting, Settings, describe
 
 if TYPE_CHECKING:
@@ -32,6 +34,14 @@ def registry_of(settings: Settings) -> Database:
         return open_database(settings)
     except BadSetting as bad:
         raise click.ClickException(str(bad)) from bad
+
+
+def note_reading(database: Database, command: str, reason: str, record_ids: Iterable[str] = ()) -> None:
+    """Trace a command that only read (audit/administration.py), or say that it could not be traced."""
+    from dmp_fhir.audit.administration import trace_reading
+
+    if not trace_reading(database, command, system_clock(), reason, record_ids):
+        click.echo("this command could not be traced: the trace can't be written", err=True)
 
 
 @click.command(name="settings")

@@ -17,6 +17,7 @@ from dmp_fhir.audit.forwarding import forward
 from dmp_fhir.cli import alerts
 from dmp_fhir.cli.opening import current_settings, registry_of
 from dmp_fhir.cli.sending import repository_of, sender_of
+from dmp_fhir.files import alone
 from dmp_fhir.identity.identifiers import typed_ins
 from dmp_fhir.instants import instant_text, system_clock
 from dmp_fhir.notify.messages import SUSPENDED, patient_and_representatives
@@ -47,8 +48,17 @@ def jobs() -> None:
 @jobs.command()
 def run() -> None:
     """Do everything that is due now: notices at 14 days, documents that become visible, end of suspensions, erasure,
-    clean-up, messages. Safe to run at any time and as often as you like."""
+    clean-up, messages. Safe to run at any time and as often as you like; two at once would send messages twice, so the
+    second one leaves it to the first."""
     settings = current_settings()
+    with alone(settings.data_folder / ".jobs.lock") as first:
+        if not first:
+            click.echo("another run is under way")
+            return
+        _run(settings)
+
+
+def _run(settings: Settings) -> None:
     database, payloads = registry_of(settings), PayloadStore(settings.payload_folder)
     try:
         sender, repository = sender_of(settings, database), repository_of(settings)

@@ -8,7 +8,7 @@ import click
 
 from dmp_fhir.audit.administration import trace_command
 from dmp_fhir.audit.events import Observer
-from dmp_fhir.cli.opening import current_settings, registry_of
+from dmp_fhir.cli.opening import current_settings, note_reading, registry_of
 from dmp_fhir.cli.tokens import sandbox_of
 from dmp_fhir.instants import system_clock
 from dmp_fhir.settings import Settings
@@ -89,6 +89,7 @@ def check() -> None:
     findings = check_store(database, PayloadStore(settings.payload_folder))
     for finding in findings:
         click.echo(finding)
+    note_reading(database, "check", f"{len(findings)} findings")
     click.echo("sound" if not findings else f"{len(findings)} findings")
     sys.exit(1 if findings else 0)
 

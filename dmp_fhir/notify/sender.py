@@ -1,7 +1,8 @@
 """Sending the outbox. The sender that comes with the program writes each message as a file in a folder, for the sandbox
 and for hosts whose own mailer takes them from there.
 
-A message is marked as sent after its file is durable: a kill in between sends the same message, by the same id, again.
+Each message is marked as sent once it was handed over: a kill in between sends that one again, by the same id. A file
+of that id is the same file; a mail has it as Message-ID. Nothing is lost, and `dmp-fhir jobs run` is alone.
 """
 
 from __future__ import annotations
@@ -76,7 +77,6 @@ def send_all(database: Database, sender: Sender, now_ms: int, observer: Observer
     until = time.monotonic() + LONGEST_S
     while messages := _waiting(database, after):
         after = (messages[-1].created, messages[-1].id)
-        sent = []
         for message in messages:
             if failures >= MOST_FAILURES or time.monotonic() > until:
                 break
@@ -87,9 +87,8 @@ def send_all(database: Database, sender: Sender, now_ms: int, observer: Observer
                 _log.warning("a message could not be sent: %s", type(fault).__name__)
             else:
                 failures = 0
-                sent.append(message)
-        _mark(database, sent, now_ms, observer)
-        count += len(sent)
+                _mark(database, message, now_ms, observer)
+                count += 1
         if failures >= MOST_FAILURES or time.monotonic() > until:
             _log.error("ALERT: messages wait, the sender is away or slow; the next run tries again")
             break
@@ -102,25 +101,20 @@ def _waiting(database: Database, after: tuple[int, str] | None) -> list[Notifica
         return unsent(reader, BATCH, after)
 
 
-def _mark(database: Database, messages: list[Notification], now_ms: int, observer: Observer) -> None:
-    if not messages:
-        return
+def _mark(database: Database, message: Notification, now_ms: int, observer: Observer) -> None:
     # Which messages somebody got is theirs to know: representatives could learn of an act done in secret (AR-82).
-    acts = [
-        Act(
-            "update",
-            "U",
-            record_id=each.record_id,
-            entities=(("Communication", each.id, None),),
-            rules=("AR-30",),
-            reason="MESSAGE_ENVOYE",
-            secret=True,
-        )
-        for each in messages
-    ]
+    act = Act(
+        "update",
+        "U",
+        record_id=message.record_id,
+        entities=(("Communication", message.id, None),),
+        rules=("AR-30",),
+        reason="MESSAGE_ENVOYE",
+        secret=True,
+    )
 
     def mark(tx: Transaction) -> None:
-        mark_sent(tx, messages, now_ms)
-        log.append_many(tx, acts, MAILER, now_ms, observer=observer)
+        mark_sent(tx, message, now_ms)
+        log.append(tx, act, MAILER, now_ms, observer=observer)
 
     database.write(mark)

@@ -67,19 +67,18 @@ def unsent(reader: Reader, most: int, after: tuple[int, str] | None = None) -> l
     return [Notification(*row) for row in rows]
 
 
-def mark_sent(tx: Transaction, sent: Iterable[Notification], instant: int) -> None:
-    for each in sent:
-        tx.execute(
-            "UPDATE notification SET sent = :sent WHERE record_id = :record_id AND topic = :topic"
-            " AND recipient_kind = :recipient_kind AND recipient_id = :recipient_id",
-            {
-                "sent": instant,
-                "record_id": each.record_id,
-                "topic": each.topic,
-                "recipient_kind": each.recipient_kind,
-                "recipient_id": each.recipient_id,
-            },
-        )
+def mark_sent(tx: Transaction, sent: Notification, instant: int) -> None:
+    tx.execute(
+        "UPDATE notification SET sent = :sent WHERE record_id = :record_id AND topic = :topic"
+        " AND recipient_kind = :recipient_kind AND recipient_id = :recipient_id",
+        {
+            "sent": instant,
+            "record_id": sent.record_id,
+            "topic": sent.topic,
+            "recipient_kind": sent.recipient_kind,
+            "recipient_id": sent.recipient_id,
+        },
+    )
 
 
 def forget_sent(tx: Transaction, before_ms: int) -> int:

@@ -15,6 +15,7 @@ _COUNTS = {
     "audit_entries": "SELECT size FROM audit_tree",
     "audit_unsealed": "SELECT t.size - COALESCE((SELECT MAX(h.size) FROM audit_head h), 0) FROM audit_tree t",
     "alerts_waiting": "SELECT COUNT(*) FROM security_alert WHERE reviewed IS NULL",
+    "trace_alerts_waiting": "SELECT COUNT(*) FROM security_alert WHERE reviewed IS NULL AND kind = 'trace'",
     "outbox_waiting": "SELECT COUNT(*) FROM notification WHERE sent IS NULL",
 }
 _SIZE = {

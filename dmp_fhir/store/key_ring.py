@@ -11,8 +11,9 @@ import threading
 import time
 from collections import OrderedDict
 
+from dmp_fhir.store.errors import KeysUnavailable
 from dmp_fhir.store.key_store import LOOKUP, KeyStore
-from dmp_fhir.store.sealing import SealingKey
+from dmp_fhir.store.sealing import SealingKey, TraceKey
 
 MOST_KEYS = 10_000
 LIFE_S = 60.0
@@ -27,6 +28,7 @@ class KeyRing:
         self._known: OrderedDict[str, tuple[float, SealingKey]] = OrderedDict()
         self._guard = threading.Lock()
         self._lookup = store.key(LOOKUP)
+        self._trace = store.trace_key()
 
     def of(self, record_id: str) -> SealingKey:
         """The key of a record, or of the directory; KeyDestroyed or KeysUnavailable."""
@@ -40,6 +42,13 @@ class KeyRing:
             while len(self._known) > MOST_KEYS:
                 self._known.popitem(last=False)
         return key
+
+    @property
+    def trace(self) -> TraceKey:
+        """What seals the entries of the trace."""
+        if self._trace is None:
+            raise KeysUnavailable("the key of the trace was not made: it is when a registry is opened")
+        return self._trace
 
     def make(self, record_id: str, now_ms: int) -> None:
         """Make the key of a new record: durable when this returns, so before the first row that needs it."""

@@ -4,7 +4,8 @@ It is apart from the registry's database and from its backups, so that a key tha
 older backup of the registry then holds nothing but bytes (TF-246). A destroyed key leaves a row without key, so that
 its record never gets another one.
 
-Two names are no records: the directory (`''`), and `LOOKUP`, under which identifiers are hashed. A lost key store is a
+Three names are no records: the directory (`''`), `LOOKUP`, under which identifiers are hashed, and `TRACE` with a
+position: the key that seals the entries of the trace from there on. A lost key store is a
 lost registry: docs/operating.md tells how to copy it.
 """
 
@@ -21,13 +22,15 @@ import apsw
 from dmp_fhir.store.database import Database, Reader, Transaction, dialect_of
 from dmp_fhir.store.errors import KeyDestroyed, KeysRefused, KeysUnavailable, StoreUnavailable
 from dmp_fhir.store.masters import MasterKeys
-from dmp_fhir.store.sealing import KEY_SIZE
+from dmp_fhir.store.sealing import KEY_SIZE, TraceKey
 from dmp_fhir.store.sqlite import path_of
 from dmp_fhir.store.tables import DIRECTORY
 
 LOOKUP = "*"
+TRACE = "*trace "
 BATCH = 500
 _PROOF = "proof"
+_TRACE_KEY = f"SELECT record_id FROM record_key WHERE SUBSTR(record_id, 1, {len(TRACE)}) = '{TRACE}' LIMIT 1"
 _TABLES = """
 CREATE TABLE IF NOT EXISTS key_store (id TEXT PRIMARY KEY);
 CREATE TABLE IF NOT EXISTS master_key (
@@ -180,11 +183,27 @@ class KeyStore:
             elif row[0] is not None:
                 raise KeyDestroyed("the key of this record was destroyed")
 
+    def trace_key(self) -> TraceKey | None:
+        """The key that seals the entries of the trace; None before `begin_trace`."""
+        with self.database.snapshot() as reader:
+            row = reader.row(_TRACE_KEY)
+        return TraceKey(self.key(row[0]), int(row[0].removeprefix(TRACE))) if row else None
+
+    def begin_trace(self, size: int, now_ms: int) -> None:
+        """Make the key of the trace, for entries from position `size` on, unless there is one. `size` was read before
+        this is called: whoever is faster begins at the same one."""
+
+        def begin(tx: Transaction) -> None:
+            if tx.row(_TRACE_KEY) is None:
+                self._make(tx, [f"{TRACE}{size}"], now_ms)
+
+        self.database.write(begin)
+
     # --- destruction ----------------------------------------------------------------------------------
 
     def destroy(self, record_ids: Iterable[str], now_ms: int) -> int:
         """Destroy keys for good; how many were there. SQLite overwrites the row and empties its log."""
-        names = [name for name in record_ids if name not in (DIRECTORY, LOOKUP)]
+        names = [name for name in record_ids if name and not name.startswith(LOOKUP)]
 
         def work(tx: Transaction) -> int:
             if tx.dialect == "sqlite":

@@ -41,6 +41,8 @@ def open_registry(url: str, key_url: str, masters: MasterKeys, clock: Clock) -> 
                 f"the key store is not the one of this registry (it is {store.id}, the registry needs {in_use[0]}):"
                 " put the right one back"
             )
+        if store.trace_key() is None:
+            store.begin_trace(_size_of_trace(database), clock())
         database.keys = KeyRing(store, plain_readable=in_use[1])
     except BaseException:
         database.close()
@@ -117,6 +119,12 @@ def _in_use(database: Database) -> tuple[str, bool] | None:
     with database.snapshot() as reader:
         row = reader.row("SELECT key_store, plain_readable FROM keys_in_use")
     return (row[0], bool(row[1])) if row else None
+
+
+def _size_of_trace(database: Database) -> int:
+    with database.snapshot() as reader:
+        row = reader.row("SELECT size FROM audit_tree WHERE id = 1")
+    return int(row[0]) if row else 0
 
 
 def _holds_data(database: Database) -> bool:

@@ -83,6 +83,21 @@ class SealingKey:
         return AESGCM(_derived(self._pads, kind, salt))
 
 
+class TraceKey:
+    """The key of the seals of the trace (audit/entries.py), and from which position on every entry has one."""
+
+    __slots__ = ("_pads", "since")
+
+    def __init__(self, key: bytes, since: int) -> None:
+        self._pads = _pads(key)
+        self.since = since
+
+    def seal(self, content: bytes) -> bytes:
+        """HMAC-SHA256 (RFC 2104), cut to 16 bytes."""
+        inner, outer = self._pads
+        return sha256(outer + sha256(inner + content).digest()).digest()[:16]
+
+
 def message_key(key: bytes, kind: bytes, salt: bytes) -> bytes:
     """HKDF-Expand of one block: T(1) = HMAC(key, info | 0x01), the info being kind and salt."""
     return _derived(_pads(key), kind, salt)

@@ -491,6 +491,8 @@ audit_event = _owned_by_record(
     Column("digest", LargeBinary, nullable=False),
     Column("marks", LargeBinary, nullable=False),
     Column("leaf", LargeBinary, nullable=False),
+    # That this registry wrote it, after all those before it; NULL in entries of before migration 0012.
+    Column("seal", LargeBinary, nullable=True),
 )
 Index("audit_event_by_position", audit_event.c.position, unique=True)
 Index("audit_event_by_sequence", audit_event.c.record_id, audit_event.c.sequence, unique=True)

@@ -95,6 +95,7 @@ HELP = {
     "audit_entries": "Entries of the trace",
     "audit_unsealed": "Entries of the trace since the latest signed head",
     "alerts_waiting": "Security alerts that wait for the privacy officer",
+    "trace_alerts_waiting": "Those of them that say that the trace was altered",
     "outbox_waiting": "Messages that wait to be sent",
     "database_bytes": "Size of the database",
     "disk_free_bytes": "Free space where the documents are",

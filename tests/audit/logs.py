@@ -9,8 +9,9 @@ from typing import Any
 
 from dmp_fhir.audit import log
 from dmp_fhir.audit.acts import Act
+from dmp_fhir.audit.findings import Report
 from dmp_fhir.audit.heads import HeadKeys, Sealing, Witness, attach
-from dmp_fhir.audit.verification import Report, verify
+from dmp_fhir.audit.verification import verify
 from dmp_fhir.store.database import Database
 from tests.audit.test_events import CONTEXT, NOW, READ
 from tests.support.keys import with_new_keys
@@ -35,9 +36,10 @@ class Log:
     clock: Clock
 
     @classmethod
-    def made(cls, url: str, folder: Path) -> Log:
-        clock = Clock()
-        return cls(attach(with_new_keys(url, folder / "keys"), folder / "keys", folder / "heads", clock), folder, clock)
+    def made(cls, url: str, folder: Path, *, sealed_from: int = 0) -> Log:
+        clock, keys = Clock(), folder / "keys"
+        database = with_new_keys(url, keys, sealed_from=sealed_from)
+        return cls(attach(database, keys, folder / "heads", clock), folder, clock)
 
     @property
     def sealing(self) -> Sealing:

@@ -32,6 +32,7 @@ MOREAU = AccessContext(
     structure_name="Cabinet des Lilas",
     purpose="bris_de_glace",
     reason="patiente inconsciente",
+    auth_level="eidas2",
     client_id="logiciel",
     token_id="jti-1",
     origin="192.0.2.7",
@@ -92,7 +93,7 @@ def test_a_read_in_an_emergency() -> None:
     assert [each.get("UserIsRequestor") for each in (client, server, cabinet)] == ["false"] * 3
     assert cabinet.get("UserID") == f"1750712184^^^&{IDNST.removeprefix('urn:oid:')}&ISO"
     roles = {each[0] for each in codes(doctor, "RoleIDCode")}
-    assert roles >= {"10", "SM26", "IRCP", MOREAU.auth_mode, "urn:ietf:params:oauth:jti:jti-1"}
+    assert roles >= {"10", "SM26", "IRCP", MOREAU.auth_mode, MOREAU.auth_level, "urn:ietf:params:oauth:jti:jti-1"}
     source = root.find("AuditSourceIdentification")
     assert (source.get("AuditEnterpriseSiteID"), source.get("AuditSourceID")) == (OBSERVER.address, OBSERVER.address)
     assert [dict(each.attrib) for each in source] == [{"csd-code": "4"}]
@@ -164,6 +165,7 @@ CONTEXTS = st.none() | st.builds(
     token_id=TEXTS,
     person_id=TEXTS,
     origin=st.none() | TEXTS,
+    auth_level=st.none() | TEXTS,
 )
 ACTS = st.builds(
     Act,

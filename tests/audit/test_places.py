@@ -38,7 +38,7 @@ def test_a_log_of_before_gets_its_places_in_order_of_time(database_url: str, tmp
             tx.insert("audit_event", {name: row[name] for name in row if name not in PLACES})
     database.close()
     schema.upgrade(database_url)
-    migrated = Log.made(database_url, tmp_path)
+    migrated = Log.made(database_url, tmp_path, sealed_from=700)
     found = migrated.rows("SELECT id, position, sequence FROM audit_event ORDER BY position")
     assert [row[0] for row in found] == [f"t{number:04}" for number in reversed(range(700))]
     assert [row[1] for row in found] == list(range(700))
@@ -109,6 +109,10 @@ def test_every_thousandth_entry_signs_a_head_in_its_transaction(database_url: st
         "DELETE FROM audit_tree",
         "UPDATE audit_tree SET size = size - 1",
         "UPDATE audit_tree SET size = size",
+        "UPDATE audit_event SET outcome = '0'",
+        "UPDATE audit_event SET seal = NULL WHERE position = 3",
+        "DELETE FROM audit_event",
+        "DELETE FROM audit_event WHERE position = 255",
     ],
 )
 def test_the_database_refuses_to_change_the_tree(database_url: str, tmp_path: Path, statement: str) -> None:
@@ -117,6 +121,7 @@ def test_the_database_refuses_to_change_the_tree(database_url: str, tmp_path: Pa
     made.seal()
     with pytest.raises(ConstraintViolation), made.database.transaction() as tx:
         tx.execute(statement)
+    count("G", "statements refused by triggers")
     assert made.verify().findings == []
     made.database.close()
 

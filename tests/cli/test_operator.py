@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from dmp_fhir.cli import main
+from dmp_fhir.files import alone
 from dmp_fhir.policy.matrix import packaged
 from dmp_fhir.store.database import Database
 from dmp_fhir.store.identifiers import ins_row
@@ -147,6 +148,8 @@ def test_jobs_run_and_run_again(command: Any, tmp_path: Path) -> None:
     done = command("jobs", "run")
     assert (done.exit_code, "sent 1" in done.output) == (0, True)
     assert "sent 0" in command("jobs", "run").output
+    with alone(tmp_path / "data" / ".jobs.lock"):
+        assert command("jobs", "run").output == "another run is under way\n"
     (message,) = (tmp_path / "data" / "outbox").iterdir()
     assert json.loads(message.read_bytes())["kind"] == "record-suspended"
 

@@ -46,7 +46,10 @@ PROVED: dict[str, tuple[str, ...]] = {
     "TF-161": (f"{KINDS}::test_each_act_leaves_exactly_its_entries", f"{LEDGER}::test_the_log_is_what_the_clients_saw"),
     "TF-162": (f"{KINDS}::test_each_act_leaves_exactly_its_entries", f"{LEDGER}::test_the_log_is_what_the_clients_saw"),
     "TF-163": (f"{KEPT}::test_tf_163_the_query_as_sent_and_no_results",),
-    "TF-164": (f"{KINDS}::test_each_act_leaves_exactly_its_entries",),
+    "TF-164": (
+        f"{KINDS}::test_each_act_leaves_exactly_its_entries",
+        f"{KEPT}::test_tf_164_one_entry_for_each_patient",
+    ),
     "TF-165": (f"{KINDS}::test_each_act_leaves_exactly_its_entries",),
     "TF-166": (
         "tests/audit/test_no_trace.py::test_nothing_is_answered_without_its_trace",
@@ -56,16 +59,33 @@ PROVED: dict[str, tuple[str, ...]] = {
     ),
     "TF-167": ("tests/writing/test_trace_kills.py::test_act_and_entry_are_both_there_or_neither",),
     "TF-168": (f"{KEPT}::test_tf_168_nobody_changes_an_entry",),
-    "TF-169": (f"{ALTERED}::test_a_changed_column", f"{ALTERED}::test_an_inserted_entry"),
-    "TF-170": (f"{PLACES}::test_the_account_of_the_server_can_only_add",),
+    "TF-169": (
+        f"{ALTERED}::test_a_changed_column",
+        f"{ALTERED}::test_an_inserted_entry",
+        "tests/audit/test_forgery.py::test_an_entry_appended_by_the_rules",
+        "tests/audit/test_watching.py::test_what_an_insider_does_is_an_alert_at_the_next_look",
+    ),
+    "TF-170": (
+        f"{PLACES}::test_the_account_of_the_server_can_only_add",
+        f"{PLACES}::test_the_database_refuses_to_change_the_tree",
+    ),
     "TF-171": (f"{TREE}::test_published_inclusion_proofs", f"{TREE}::test_published_consistency_proofs"),
-    "TF-172": (f"{PLACES}::test_heads_that_prove_nothing", f"{ALTERED}::test_the_log_is_rolled_back"),
+    "TF-172": (
+        f"{PLACES}::test_heads_that_prove_nothing",
+        f"{ALTERED}::test_a_head_is_taken_away",
+        f"{ALTERED}::test_two_heads_of_one_size",
+        f"{ALTERED}::test_the_log_is_rolled_back",
+    ),
     "TF-173": (f"{KEPT}::test_tf_173_who_reads_the_trace",),
     "TF-174": (f"{PLACES}::test_clocks_jump_and_the_order_stays",),
     "TF-175": (f"{KEPT}::test_tf_175_numbers_of_requests",),
     "TF-176": ("tests/traces/test_history.py::test_two_hundred_accesses_of_all_kinds_are_in_the_patients_view",),
     "TF-177": (f"{MAILS}::test_every_kind_of_message_is_sent_once_and_says_nothing",),
     "TF-178": (f"{FLOODS}::test_tf_178_a_flood_of_bad_tokens",),
+    "TF-179": (
+        "tests/audit/test_large_log.py::test_a_large_log",
+        "tests/traces/test_large_search.py::test_searches_of_a_large_trace",
+    ),
     "TF-180": (f"{RETENTION}::test_tf_180_the_trace_outlives_the_record",),
     "TF-233": (f"{LOADED}::test_tf_233_backups_while_clients_write",),
     "TF-235": (f"{RESTORED}::test_tf_235_a_bad_backup_is_found_before_anything_is_touched",),
@@ -97,7 +117,6 @@ PROVED: dict[str, tuple[str, ...]] = {
     "TF-250": ("tests/test_safety.py::test_no_command_takes_a_secret", f"{SEALING}::test_nothing_shows_a_key"),
 }
 ELSEWHERE: dict[str, str] = {
-    "TF-179": "figures of a million entries are a benchmark, benchmarks/trace.md",
     "TF-234": "restoring to a moment is PostgreSQL's own business (docs/operating.md)",
 }
 ENTRIES = {

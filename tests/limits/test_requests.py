@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import time
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -21,6 +23,7 @@ from tests.rest.bodies import CLAIRE, JULIEN
 from tests.rest.caller import Answer, Caller
 from tests.support import tally
 from tests.support.server import MakeApp, MakeToken, TickingClock
+from tests.writing.campaigns import Figures
 
 
 def rows(app: Flask, sql: str, **values: Any) -> list[tuple]:
@@ -81,7 +84,9 @@ def test_tf_232_a_batch_counts_as_its_entries(make_app: MakeApp, seeded_url: str
     assert talk.provide(batch | {"entry": [entry] * 5}).status == 200
 
 
-def flood(app: Flask, number: int, address: str = "192.0.2.9") -> list[int]:
+def flood(
+    app: Flask, number: int, address: str = "192.0.2.9", between: Callable[[int], object] = lambda n: None
+) -> list[int]:
     client = app.test_client()
     big = "x" * 6_000
     statuses = []
@@ -92,6 +97,7 @@ def flood(app: Flask, number: int, address: str = "192.0.2.9") -> list[int]:
             environ_overrides={"REMOTE_ADDR": address},
         )
         statuses.append(answer.status_code)
+        between(n)
     return statuses
 
 
@@ -119,11 +125,25 @@ def test_tf_178_a_flood_of_bad_tokens(
     number: int,
     token: MakeToken,
 ) -> None:
-    """One by one up to the limit, then counted; nothing lost, bounded on the disk, one alert; good tokens pass."""
+    """One by one up to the limit, then counted; nothing lost, bounded on the disk, one alert; good tokens pass, and
+    what is refused to them has an entry each."""
     app = make_app(seeded_url, failures_per_minute=60)
-    started = clock.now
+    started, began = clock.now, time.monotonic()
+    talk, refused = Caller(app.test_client(), token), []
+
+    def by_name(n: int) -> None:
+        if n % 25 == 0:
+            refused.append(talk.get(f"DocumentReference/none-{n}").status)
+
+    size = rows(app, "SELECT COUNT(*), SUM(LENGTH(body)) FROM audit_event")[0]
     with caplog.at_level(logging.CRITICAL, "dmp_fhir.alert"):
-        statuses = flood(app, number)
+        statuses = flood(app, number, between=by_name)
+    took = time.monotonic() - began
+    known = "SELECT COUNT(*) FROM audit_event WHERE agent_id = '899700000112' AND SUBSTR(entity_id, 1, 5) = 'none-'"
+    assert set(refused) == {404}
+    assert rows(app, known) == [(len(refused),)]
+    tally.count("G", "refusals to known callers during a flood", len(refused))
+    tally.count("G", "of them without an entry of their own", len(refused) - rows(app, known)[0][0])
     clock.advance(seconds=61)
     assert Caller(app.test_client(), token).get("Patient?identifier=" + CLAIRE).status == 200
     minutes = (clock.now - started) // 60_000 + 1
@@ -138,6 +158,16 @@ def test_tf_178_a_flood_of_bad_tokens(
     assert {event["agent"][0].get("network", {}).get("address") for event in events} == {"192.0.2.9"}
     (line,) = [each.getMessage() for each in caplog.records]
     assert "192.0.2.9" not in line
+    if number > 10_000:
+        now = rows(app, "SELECT COUNT(*), SUM(LENGTH(body)) FROM audit_event")[0]
+        counted = (
+            f"{number:,} refused anonymously in {took:.0f} s, told by {len(events)} entries; {len(refused):,} refused"
+            f" to a known caller, each with its entry; {now[0] - size[0]:,} entries and"
+            f" {(now[1] - size[1]) / 1e6:.1f} MB of bodies in all; one alert"
+        )
+        lost = number - sum(map(times, events)) + len(refused) - rows(app, known)[0][0]
+        database = seeded_url.partition(":")[0]
+        Figures().add(f"a flood of bad tokens (TF-178), {database}", counted, lost=lost, seed="none")
     with app.extensions["dmp_fhir"].database.snapshot() as reader:
         assert [(each.kind, each.agent_id) for each in alerts_to_review(reader)] == [("failures", "")]
 

@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 import trustme
 from aiosmtpd.controller import Controller
-from aiosmtpd.smtp import SMTP
+from aiosmtpd.smtp import SMTP, AuthResult
 
 from dmp_fhir.cli.sending import repository_of, sender_of
 from dmp_fhir.notify.messages import TEXTS
-from dmp_fhir.notify.sender import MOST_FAILURES, FileSender, send_all
+from dmp_fhir.notify.sender import MOST_FAILURES, FileSender, Sender, send_all
 from dmp_fhir.notify.smtp import MailServer, SmtpSender
 from dmp_fhir.registry.notifications import post
 from dmp_fhir.registry.shelves import put_new
@@ -50,12 +50,23 @@ class Box:
 
 
 class WithTls(Controller):
-    def __init__(self, box: Box, context: ssl.SSLContext) -> None:
-        self.context = context
-        super().__init__(box, hostname="127.0.0.1", port=0)
+    """STARTTLS before anything else; with `password`, nothing without it."""
+
+    def __init__(self, box: Box, context: ssl.SSLContext, password: str = "") -> None:
+        self.context, self.password = context, password
+        super().__init__(box, hostname="127.0.0.1", port=_free())
 
     def factory(self) -> SMTP:
-        return SMTP(self.handler, tls_context=self.context, require_starttls=True)
+        return SMTP(
+            self.handler,
+            tls_context=self.context,
+            require_starttls=True,
+            auth_required=bool(self.password),
+            authenticator=self._authenticate,
+        )
+
+    def _authenticate(self, server: Any, session: Any, envelope: Any, mechanism: str, data: Any) -> AuthResult:
+        return AuthResult(success=(data.login, data.password) == (b"registre", self.password.encode()))
 
 
 @pytest.fixture(scope="module")
@@ -70,15 +81,22 @@ def box() -> Box:
 
 @pytest.fixture
 def mail(box: Box, authority: trustme.CA, tmp_path: Path) -> Iterator[MailServer]:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("127.0.0.1").configure_cert(context)
-    controller = WithTls(box, context)
-    controller.port = _free()
+    controller = WithTls(box, _context(authority))
     controller.start()
-    ca = tmp_path / "ca.pem"
-    authority.cert_pem.write_to_path(ca)
+    ca = _written(authority, tmp_path)
     yield MailServer.of(f"smtp://127.0.0.1:{controller.port}", "registre@dmp.example", "", str(ca))
     controller.stop()
+
+
+def _context(authority: trustme.CA) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    return context
+
+
+def _written(authority: trustme.CA, folder: Path) -> Path:
+    authority.cert_pem.write_to_path(folder / "ca.pem")
+    return folder / "ca.pem"
 
 
 def _free() -> int:
@@ -195,6 +213,77 @@ def test_a_mail_is_never_sent_in_the_clear(registry: Database, box: Box, tmp_pat
     assert send_all(registry, SmtpSender(server, registry, FileSender(tmp_path / "o")), NOW) == 0
     plain.stop()
     assert box.mails == []
+
+
+class Killed:
+    """The process dies when this message was handed over, before it could be noted."""
+
+    def __init__(self, sender: Sender, at: int) -> None:
+        self.sender, self.left = sender, at
+
+    def send(self, message: Any) -> None:
+        self.sender.send(message)
+        self.left -= 1
+        if not self.left:
+            raise KeyboardInterrupt
+
+    def close(self) -> None:
+        self.sender.close()
+
+
+def test_killed_between_sending_and_noting(registry: Database, mail: MailServer, box: Box, tmp_path: Path) -> None:
+    """First access, emergency and deposit, at each of their messages: none is lost, files are there once, one mail
+    comes twice, by the same Message-ID."""
+    kinds = ("first-access", "emergency", "document")
+    twice = lost = 0
+    for at in range(1, 7):
+        box.mails.clear()
+        for kind in kinds:
+            messages(registry, kind, f"{kind}|{at}", PATIENT, PARENT)
+        files = FileSender(tmp_path / f"o{at}")
+        sender = SmtpSender(mail, registry, files)
+        with pytest.raises(KeyboardInterrupt):
+            send_all(registry, Killed(sender, at), NOW)
+        sender.close()
+        assert send_all(registry, SmtpSender(mail, registry, files), NOW) == 7 - at
+        ids = [each["Message-ID"] for _, each in box.mails]
+        lost += 2 * len(kinds) - len(set(ids)) - len(list(files.folder.iterdir()))
+        twice += len(ids) - len(set(ids))
+    tally.count("G", "senders killed between sending and noting", 6)
+    tally.count("G", "messages lost by it", lost)
+    assert (lost, twice) == (0, 3)  # each mail twice when it was killed there; a file again is the same file
+    with registry.snapshot() as reader:
+        assert reader.rows("SELECT COUNT(*) FROM notification WHERE sent IS NULL") == [(0,)]
+
+
+@pytest.mark.parametrize(("password", "sent"), [("right horse", 1), ("wrong horse", 0)])
+def test_the_server_asks_for_a_password(
+    registry: Database, box: Box, authority: trustme.CA, tmp_path: Path, password: str, sent: int
+) -> None:
+    messages(registry, "document", "request|1", PATIENT)
+    controller = WithTls(box, _context(authority), "right horse")
+    controller.start()
+    file = tmp_path / "password"
+    file.write_text(f"{password}\n")
+    ca = str(_written(authority, tmp_path))
+    server = MailServer.of(f"smtp://registre@127.0.0.1:{controller.port}", "registre@dmp.example", str(file), ca)
+    assert send_all(registry, SmtpSender(server, registry, FileSender(tmp_path / "o")), NOW) == sent
+    controller.stop()
+    assert len(box.mails) == sent
+    assert list((tmp_path / "o").iterdir()) == []
+
+
+def test_tls_from_the_first_byte(registry: Database, box: Box, authority: trustme.CA, tmp_path: Path) -> None:
+    messages(registry, "document", "request|1", PATIENT)
+    controller = Controller(box, hostname="127.0.0.1", port=_free(), ssl_context=_context(authority))
+    controller.start()
+    address, ca = f"smtps://127.0.0.1:{controller.port}", str(_written(authority, tmp_path))
+    trusting = MailServer.of(address, "registre@dmp.example", "", ca)
+    strict = MailServer.of(address, "registre@dmp.example", "", "")
+    assert send_all(registry, SmtpSender(strict, registry, FileSender(tmp_path / "o")), NOW) == 0
+    assert send_all(registry, SmtpSender(trusting, registry, FileSender(tmp_path / "o")), NOW) == 1
+    controller.stop()
+    assert len(box.mails) == 1
 
 
 @pytest.mark.parametrize("value", ["a@b.example\nBcc: x@y.example", "a@b.example,c@d.example", "nobody", "@b.example"])

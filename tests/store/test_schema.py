@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import warnings
+from unittest.mock import patch
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -43,6 +44,10 @@ def populate(url: str) -> None:
                 tx.insert("audit_event", {name: value for name, value in packed.items() if name not in PLACES})
             else:
                 tx.at_the_end(append_rows, [row])
+        # Entries as they were before migration 0012, which can be taken back.
+        with patch("dmp_fhir.audit.placing.seal_of", lambda *_: None):
+            tx.finish()
+            tx._last.clear()
     database.close()
 
 
@@ -129,6 +134,20 @@ def test_down_and_up_one_step_keeps_every_row(database_url: str) -> None:
     with pytest.raises(ConstraintViolation), database.transaction() as tx:
         tx.execute("DELETE FROM audit_event")
     database.close()
+
+
+def test_sealed_entries_keep_their_seals(database_url: str) -> None:
+    database = with_new_keys(database_url)
+    with database.transaction() as tx:
+        rows.whole_record(tx, "r")
+        tx.at_the_end(append_rows, [rows.trace("r", "t") | {"words": "[]"}])
+    database.close()
+    for revision in ("0011", "0010", "0001"):
+        with pytest.raises(RuntimeError, match="could not be proven"):
+            schema.downgrade(database_url, revision)
+        assert schema.is_current(database_url)
+    schema.downgrade(database_url, "base")  # what `restore --replace` does
+    assert schema.current(database_url) is None
 
 
 def test_down_to_nothing_and_up_again_on_a_populated_database(database_url: str) -> None:

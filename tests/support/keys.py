@@ -22,6 +22,7 @@ class MakingRing(KeyRing):
     """`plain_readable`: so are rows that a test wrote without sealing them."""
 
     def __init__(self, store: KeyStore) -> None:
+        store.begin_trace(0, 0)  # unless it was begun
         super().__init__(store, plain_readable=True)
 
     def of(self, record_id: str) -> SealingKey:
@@ -53,11 +54,14 @@ def with_keys(url: str, template: Path, folder: Path) -> Database:
     return database
 
 
-def with_new_keys(url: str, folder: Path | None = None) -> Database:
-    """The database, with keys in a folder of their own, made when there are none."""
+def with_new_keys(url: str, folder: Path | None = None, *, sealed_from: int = 0) -> Database:
+    """The database, with keys in a folder of their own, made when there are none; its trace is sealed from a
+    position on."""
     folder = folder or Path(mkdtemp(prefix="dmp-fhir-keys-"))
     database = Database.open(url)
-    database.keys = MakingRing(KeyStore.create(key_url(folder), MasterKeyFiles(folder), 0))
+    store = KeyStore.create(key_url(folder), MasterKeyFiles(folder), 0)
+    store.begin_trace(sealed_from, 0)
+    database.keys = MakingRing(store)
     return database
 
 

@@ -1,18 +1,24 @@
-"""Area G, what each request leaves in the trace and who may touch it: exact queries (TF-163), no way to change an entry
-(TF-168), who reads them (TF-173), numbers of requests (TF-175)."""
+"""Area G, what each request leaves in the trace and who may touch it: exact queries (TF-163), one entry for each
+patient (TF-164), no way to change an entry (TF-168), who reads them (TF-173), numbers of requests (TF-175)."""
 
 from __future__ import annotations
 
 import re
 from base64 import b64decode
+from collections import Counter
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 from flask.testing import FlaskClient
 
+from dmp_fhir.audit.administration import trace_command
+from dmp_fhir.identity.identifiers import ins_key
 from dmp_fhir.identity.sandbox import personas
-from tests.rest.bodies import CLAIRE, JULIEN
+from dmp_fhir.store.identifiers import ins_row
+from dmp_fhir.wire.xml import dump_xml
+from tests.rest.bodies import CLAIRE, INS, JULIEN
+from tests.store import rows
 from tests.support import tally
 from tests.support.server import MakeToken
 from tests.traces.test_kinds import DECISION, World
@@ -93,6 +99,43 @@ def test_tf_163_the_query_as_sent_and_no_results(world: World) -> None:
             assert not any(title in str(event) for title in titles), odd
             tried += 1
     tally.count("G", "odd searches traced as sent", tried)
+
+
+# --- TF-164 -------------------------------------------------------------------------------------------
+
+
+def test_tf_164_one_entry_for_each_patient(world: World) -> None:
+    """A batch over 20 patients, refused for most of them, in JSON and in XML; the report of an administrator."""
+    database, numbers = world.services.database, [f"2740369{n:06d}" for n in range(20)]
+    numbers = [number + ins_key(number) for number in numbers]
+    assert database.keys is not None
+    for n in range(20):
+        database.keys.make(f"record-{n}", 0)
+    with database.transaction() as tx:
+        for n, number in enumerate(numbers):
+            tx.insert("record", rows.record(f"record-{n}"))
+            tx.insert("ins", ins_row(database.keys, f"record-{n}", INS, number))
+    urls = [f"DocumentReference?patient.identifier={INS}%7C{number}" for number in numbers]
+    batch = {"resourceType": "Bundle", "type": "batch"}
+    for kind in ("application/fhir+json", "application/fhir+xml"):
+        entries = [{"request": {"method": "GET", "url": url}} for url in urls]
+        body: Any = batch | {"entry": entries}
+        if kind.endswith("xml"):
+            body = dump_xml(body)
+        assert world.ask("POST", "", "dr-petit", body, kind).status_code == 200
+        assert Counter(_records(world)) == Counter({f"record-{n}": 1 for n in range(20)})
+        tally.count("G", "patients of a batch, each with an entry", 20)
+    records = [f"record-{n}" for n in range(20)]
+    services = world.services
+    trace_command(database, "account-review", services.clock(), observer=services.observer, record_ids=records)
+    assert sorted(_records(world)) == sorted(records)
+
+
+def _records(world: World) -> list[str]:
+    seen = world.seen
+    world.traced()
+    with world.services.database.snapshot() as reader:
+        return [row[0] for row in reader.rows("SELECT record_id FROM audit_event WHERE position >= :n", {"n": seen})]
 
 
 # --- TF-168 -------------------------------------------------------------------------------------------

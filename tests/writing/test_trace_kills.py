@@ -109,9 +109,9 @@ def test_act_and_entry_are_both_there_or_neither(scene: Scene) -> None:
 
 @pytest.mark.campaign
 def test_trace_kill_campaign(request: pytest.FixtureRequest, scene: Scene, figures: Figures) -> None:
-    """Every step of every kind of act, so often that there are 500 kills in all on both databases."""
+    """Every step of every kind of act, so often that there are 500 kills on each database."""
     rounds = 0
-    while scene.kills < 300:
+    while scene.kills < 500:
         rounds += 1
         for name in (*READS, *WRITES):
             for point in POINTS:
