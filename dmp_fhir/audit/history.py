@@ -100,6 +100,7 @@ _READS = {
     "Consent": Text("Consultation d'une autorisation", "Consent read"),
     "AuditEvent": Text("Consultation d'une trace", "Trace entry read"),
     "Patient": Text("Consultation de l'identité du dossier", "Identity of the record read"),
+    "RelatedPerson": Text("Consultation de l'entourage", "People around the patient read"),
 }
 _SEARCHES = {
     "DocumentReference": Text("Consultation de la liste des documents", "List of documents read"),
@@ -107,12 +108,14 @@ _SEARCHES = {
     "Consent": Text("Consultation des autorisations", "Consents read"),
     "AuditEvent": Text("Consultation de l'historique", "History read"),
     "Patient": Text("Vérification de l'accès au dossier", "Access to the record checked"),
+    "RelatedPerson": Text("Consultation de l'entourage", "People around the patient read"),
 }
 _OPERATIONS = {
     "$access-history": Text("Consultation de l'historique", "History read"),
     "$explain-access": Text("Consultation des règles d'accès", "Access rules read"),
     "$validate": Text("Vérification de conformité", "Conformity checked"),
 }
+_SUBMISSION = Text("Dépôt d'un lot de documents", "Documents submitted")
 _PROOF = Text("Preuve d'une trace", "Proof of a trace entry")
 _COMMANDS = {
     "review-list": Text("Revue des accès d'urgence", "Review of emergency accesses"),
@@ -224,9 +227,12 @@ def _action(event: Tree) -> Text:
         return next((text for name, text in _OPERATIONS.items() if name in asked), other)
     if interaction == "search-type":
         return _SEARCHES.get(asked.partition("?")[0], _OTHERS["E"])
+    references = (each.get("what", {}).get("reference", "") for each in event["entity"])
+    kind = next(references, "").partition("/")[0]
     if event["action"] == "R":
-        references = (each.get("what", {}).get("reference", "") for each in event["entity"])
-        return _READS.get(next(references, "").partition("/")[0], _OTHERS["R"])
+        return _READS.get(kind, _OTHERS["R"])
+    if event["action"] == "C" and kind == "List":
+        return _SUBMISSION
     return _OTHERS[event["action"]]
 
 
@@ -244,7 +250,8 @@ def _sentence(
     who = ", ".join(each for each in (name, profession, structure) if each)
     if title:
         what = Text(
-            f" : {title.kind} du {title.day} « {title.title} »", f": {title.kind}, {title.day}, “{title.title}”"
+            f" : {title.kind} du {_french_day(title.day)} « {title.title} »",
+            f": {title.kind}, {title.day}, “{title.title}”",
         )
     elif document:
         what = Text(" : un document", ": a document")
@@ -262,6 +269,10 @@ def _sentence(
         f"{who} — {action.fr}{what.fr}{how.fr}{end.fr}",
         f"{who} — {action.en}{what.en}{how.en}{end.en}",
     )
+
+
+def _french_day(day: str) -> str:
+    return "/".join(reversed(day.split("-")))
 
 
 def kind_of_document(system: str | None, code: str | None) -> str:

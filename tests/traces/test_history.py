@@ -152,6 +152,19 @@ def test_a_title_is_told_to_who_may_see_the_document(ask: Any) -> None:
     assert any(each["action"] == "Masquage aux professionnels" and "documentTitle" in each for each in entries)
 
 
+def test_sentences_are_what_people_say(ask: Any) -> None:
+    entries = all_lines(ask, f"{HOME}?_count=200", "patient-claire-martin")
+    sentences = {each["sentence"].partition(" — ")[2] for each in entries}
+    assert "Ajout : Directives anticipées du 18/10/2026 « Directives anticipées »" in sentences
+    assert "Dépôt d'un lot de documents" in sentences
+    english = lines(ask(f"{HOME}?_count=200", "patient-claire-martin", **{"Accept-Language": "en"}))
+    told = {each["sentence"].partition(" — ")[2] for each in english}
+    assert "Added: Directives anticipées, 2026-10-18, “Directives anticipées”" in told
+    assert "Documents submitted" in told
+    neutral = {"Ajout au dossier", "Modification du dossier", "Consultation du dossier", "Interrogation du dossier"}
+    assert not neutral & {each["action"] for each in entries if each["outcome"] == "done"}
+
+
 def test_a_representative_does_not_learn_what_is_secret(ask: Any, client: FlaskClient) -> None:
     before = len(all_lines(ask, HOME, "representative-julien-martin"))
     assert all(each["accessMode"] != "secret" for each in all_lines(ask, HOME, "representative-julien-martin"))
