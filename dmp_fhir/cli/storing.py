@@ -11,6 +11,8 @@ from dmp_fhir.audit.events import Observer
 from dmp_fhir.cli.opening import current_settings, note_reading, registry_of
 from dmp_fhir.cli.tokens import sandbox_of
 from dmp_fhir.instants import system_clock
+from dmp_fhir.registry.clear import TABLES as TABLES_WITH_CLEAR_TEXT
+from dmp_fhir.registry.clear import take_out_of_the_clear
 from dmp_fhir.settings import Settings
 from dmp_fhir.store import schema
 from dmp_fhir.store.check import check as check_store
@@ -30,13 +32,15 @@ def init() -> None:
     before = schema.current(settings.database)
     schema.upgrade(settings.database)
     give_keys_to(settings)
-    _forget_what_left(settings, before)
     _trace_migration(settings, before)
     if settings.profile == "development":
         sandbox_of(settings)
     database = registry_of(settings)
     database.sealing.seal_now()
+    in_clear = database.write(take_out_of_the_clear)
     database.close()
+    if in_clear:
+        schema.forget(settings.database, TABLES_WITH_CLEAR_TEXT)
     click.echo(f"database at version {schema.current(settings.database)}")
 
 
@@ -52,17 +56,6 @@ def give_keys_to(settings: Settings) -> None:
         database.close()
     if hidden:
         schema.forget(settings.database, TABLES_WITH_MATRICULES)
-
-
-# The migration that takes titles of documents and motives of emergencies out of the clear.
-_CLEAR_UNTIL = "0013"
-
-
-def _forget_what_left(settings: Settings, before: str | None) -> None:
-    """Rows of before may still lie in the files, behind what replaced them."""
-    after = schema.current(settings.database)
-    if before is not None and after is not None and before < _CLEAR_UNTIL <= after:
-        schema.forget(settings.database, ("document", "emergency_grant"))
 
 
 def _trace_migration(settings: Settings, before: str | None) -> None:
@@ -96,7 +89,6 @@ def migrate(revision: str, down: bool, yes: bool) -> None:
             raise click.ClickException("nothing was done; to go back and lose this: --yes (make a backup first)")
     before = schema.current(settings.database)
     (schema.downgrade if down else schema.upgrade)(settings.database, revision)
-    _forget_what_left(settings, before)
     _trace_migration(settings, before)
     click.echo(f"database at version {schema.current(settings.database)}")
 

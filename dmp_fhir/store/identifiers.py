@@ -11,6 +11,8 @@ from dmp_fhir.store.errors import KeysUnavailable
 from dmp_fhir.store.key_ring import KeyRing
 from dmp_fhir.store.sealing import BODY
 
+SEALED = "sealed:"
+
 
 def keys_of(reader: Reader) -> KeyRing:
     """The keys of the database; KeysUnavailable when it was opened without them."""
@@ -53,12 +55,18 @@ def open_text(keys: KeyRing | None, record_id: str, place: str, sealed: str) -> 
 
 def sealed_motive(keys: KeyRing, record_id: str, grant_id: str, motive: str) -> str:
     """The motive of an emergency access, as its row has it."""
-    return seal_text(keys, record_id, f"emergency_grant|{record_id}|{grant_id}", motive)
+    return SEALED + seal_text(keys, record_id, _grant_place(record_id, grant_id), motive)
 
 
 def motive_of(keys: KeyRing | None, record_id: str, grant_id: str, sealed: str) -> str:
-    """The motive in a row of `emergency_grant`; empty for an access older than their sealing."""
-    return open_text(keys, record_id, f"emergency_grant|{record_id}|{grant_id}", sealed) if sealed else ""
+    """The motive in a row of `emergency_grant`. An older version wrote it in clear, which `dmp-fhir init` ends."""
+    if not sealed.startswith(SEALED):
+        return sealed
+    return open_text(keys, record_id, _grant_place(record_id, grant_id), sealed.removeprefix(SEALED))
+
+
+def _grant_place(record_id: str, grant_id: str) -> str:
+    return f"emergency_grant|{record_id}|{grant_id}"
 
 
 def _place(record_id: str, system: str) -> str:

@@ -166,6 +166,8 @@ document = _owned_by_record(
     _flag("hidden_representatives"),
     Column("type_system", Text),
     Column("type_code", String(64)),
+    # Empty: titles are in the bodies, which are sealed. An older version wrote them here (registry/clear.py).
+    _text("title", nullable=True),
     _instant("date_low", nullable=True),
     _instant("date_high", nullable=True),
     _instant("creation_low", nullable=True),
@@ -296,7 +298,7 @@ Index(
 )
 
 # Emergency accesses, opened for one person in one structure and one session (AR-50); `review` when the privacy officer
-# has to look at it, `reviewed` when they did (AR-51). `motive` is sealed under the key of the record.
+# has to look at it, `reviewed` when they did (AR-51). `motive` is sealed (store/identifiers.py).
 emergency_grant = _owned_by_record(
     "emergency_grant",
     Column("person", String(64), nullable=False),

@@ -48,7 +48,7 @@ def fill(database: Database, payloads: PayloadStore) -> None:
             content = b"canary content %d" % (number // 2)
             rows.whole_record(tx, f"r{number}")
             rows.whole_document(tx, f"r{number}", f"d{number}", content, payloads.put(content))
-        tx.execute("UPDATE document SET type_system = 'canary title' WHERE id = 'd1'")
+        tx.execute("UPDATE document SET title = 'canary title' WHERE id = 'd1'")
         tx.at_the_end(append_rows, [rows.trace("r1", "t1")])
 
 
@@ -248,7 +248,7 @@ def test_tf_235_two_backups_mixed(database: Database, payloads: PayloadStore, tm
             tally.count("K", "bad backups detected")
     one.write_bytes(first)
     with database.transaction() as tx:
-        tx.execute("UPDATE document SET type_system = 'later' WHERE id = 'd'")
+        tx.execute("UPDATE document SET title = 'later' WHERE id = 'd'")
     two.unlink()
     make(two, KEY, database, payloads, NOW)
     manifests: list[bytes] = []

@@ -1,16 +1,14 @@
-"""dmp-fhir migrate, on what an older version left in clear."""
+"""dmp-fhir init, on what an older version left in clear."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
-import sqlalchemy as sa
 from click.testing import CliRunner
 
 from dmp_fhir.cli import main
-from dmp_fhir.store import schema
-from dmp_fhir.store.database import Database
+from dmp_fhir.store.identifiers import motive_of
 from tests.store import rows
 from tests.support.keys import reopened
 
@@ -22,25 +20,21 @@ def test_titles_and_motives_leave_the_files(database_url: str, tmp_path: Path, m
     monkeypatch.setenv("DMP_FHIR_DATA", str(tmp_path / "data"))
     database = reopened(database_url, tmp_path / "data")
     with database.transaction() as tx:
-        tx.insert("document", rows.document("r0", "d0"))
+        tx.insert("document", rows.document("r0", "d0", title=TITLE))
         grant = {"record_id": "r0", "person": "1", "structure": "", "session": "s", "id": "g", "purpose": "centre_15"}
         grant |= {"person_name": "Dr", "motive": MOTIVE, "granted": 1, "expires": 2, "review": False}
         tx.insert("emergency_grant", grant)
+    database.keys.make("r0", 1)
     database.close()
-    schema.downgrade(database_url, "0012")
-    engine = schema.migration_engine(database_url)
-    with engine.begin() as connection:
-        connection.execute(sa.text(f"UPDATE document SET title = '{TITLE}'"))
-        connection.execute(sa.text(f"UPDATE emergency_grant SET motive = '{MOTIVE}'"))
-    engine.dispose()
     assert _in_files(tmp_path, database_url) == [TITLE, MOTIVE]
 
-    done = CliRunner().invoke(main, ["migrate"])
+    done = CliRunner().invoke(main, ["init"])
     assert done.exit_code == 0, done.output
-    database = Database.open(database_url)
+    database = reopened(database_url, tmp_path / "data")
     with database.snapshot() as reader:
-        assert reader.rows("SELECT motive FROM emergency_grant") == [("",)]
-        assert reader.rows("SELECT id FROM document") == [("d0",)]
+        ((motive,),) = reader.rows("SELECT motive FROM emergency_grant")
+        assert (MOTIVE in motive, motive_of(database.keys, "r0", "g", motive)) == (False, MOTIVE)
+        assert reader.rows("SELECT id, title FROM document") == [("d0", None)]
     database.close()
     assert _in_files(tmp_path, database_url) == ([] if database_url.startswith("sqlite") else [TITLE, MOTIVE])
 

@@ -249,7 +249,7 @@ def test_grants_of_one_person_that_still_count(database: Database) -> None:
             ("somebody", OTHER, NOW + 1),
         ):
             row = {"record_id": "r", "person": person, "structure": HERE, "session": session, "id": session}
-            row |= {"purpose": "bris_de_glace", "person_name": "Dr", "motive": "", "granted": 1, "expires": expires}
+            row |= {"purpose": "bris_de_glace", "person_name": "Dr", "motive": "m", "granted": 1, "expires": expires}
             tx.insert("emergency_grant", row | {"review": True})
     with database.snapshot() as reader:
         found = load_grants(reader, "r", ME, NOW)

@@ -81,20 +81,19 @@ def test_a_session_left_with_a_return_commits(database: Database) -> None:
 
 def test_values_come_back_as_they_went(database: Database) -> None:
     document = rows.document(
-        "é", "d", type_system="naïve 100 % :type_system ::x '' 🩺", archived=True, date_low=-(2**62), type_code=None
+        "é", "d", title="naïve 100 % :title ::x '' 🩺", archived=True, date_low=-(2**62), type_code=None
     )
     binary = rows.payload("é", "b", "d", b"x" * 3, bytes(range(32)))
     with database.transaction() as tx:
         tx.insert("document", document)
         tx.insert("payload", binary)
         found = tx.row(
-            "SELECT type_system, archived, masked_professionals, date_low, type_code, ':no', '100%' FROM document"
-            " WHERE record_id = :record AND archived AND NOT masked_professionals"
-            " AND type_system LIKE '%100 !%%' ESCAPE '!'",
+            "SELECT title, archived, masked_professionals, date_low, type_code, ':no', '100%' FROM document"
+            " WHERE record_id = :record AND archived AND NOT masked_professionals AND title LIKE '%100 !%%' ESCAPE '!'",
             {"record": "é"},
         )
         digest = tx.row("SELECT sha256, size FROM payload WHERE sha256 = :digest", {"digest": bytes(range(32))})
-    assert found == (document["type_system"], True, False, -(2**62), None, ":no", "100%")
+    assert found == (document["title"], True, False, -(2**62), None, ":no", "100%")
     assert digest == (bytes(range(32)), 3)
     assert type(digest[0]) is bytes
 
