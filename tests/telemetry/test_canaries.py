@@ -289,13 +289,14 @@ UPLOADS = 100
 def test_tf_158_nothing_is_left_of_uploads(request: pytest.FixtureRequest, tmp_path: Path, key_folder: Path) -> None:
     """After 100 normal, refused, aborted and killed uploads each: no file but the documents that were stored, sealed,
     for the owner only; and the server leaves no core."""
-    with serving(request, "sqlite", tmp_path, key_folder) as traffic:
+    rates = {"DMP_FHIR_PERSON_RATE": "1000", "DMP_FHIR_CLIENT_RATE": "1000"}
+    with serving(request, "sqlite", tmp_path, key_folder, **rates) as traffic:
         server, documents = traffic.server, traffic.server.data_folder / "documents"
         before = {path for path in documents.rglob("*") if path.is_file()}
         folders = {path for path in documents.rglob("*") if path.is_dir()}
         assert _soft_and_hard_core(server.process.pid) == {("0", "0")}
         with requests.Session() as session:
-            session.headers |= server.headers("dr-moreau") | JSON
+            session.headers.update(server.headers("dr-moreau") | JSON)
             for n in range(UPLOADS):
                 normal = session.post(f"{server.base_url}/DocumentReference", json=traffic.document(f"normal {n}"))
                 assert normal.status_code == 201, normal.text
