@@ -9,10 +9,11 @@ from pathlib import Path
 
 from dmp_fhir.backup.archive import Head, Manifest, opened, verify, write
 from dmp_fhir.backup.sealed import BackupDamaged
+from dmp_fhir.instants import instant_text
 from dmp_fhir.store import schema
 from dmp_fhir.store.check import check
 from dmp_fhir.store.database import Database
-from dmp_fhir.store.dump import Shape, digest_of, empty, insert_lines, is_empty, without_limit
+from dmp_fhir.store.dump import Shape, digest_of, empty, holdings, insert_lines, is_empty, without_limit
 from dmp_fhir.store.payloads import PayloadStore
 
 
@@ -72,7 +73,7 @@ def restore(
     head, _ = verify(path, key)
     if head.revision > schema.head():
         raise NotRestored(f"made by version {head.version}, which is later than this one: use that version")
-    _prepare(url, head.revision, replace=replace)
+    _prepare(url, head, replace=replace)
     database = Database.open(url)
     try:
         manifest = _load(path, key, database, payloads)
@@ -87,21 +88,23 @@ def restore(
         database.close()
 
 
-def _prepare(url: str, revision: str, *, replace: bool) -> None:
+def _prepare(url: str, head: Head, *, replace: bool) -> None:
     """An empty database at the revision of the backup."""
     if schema.current(url) is not None:
         database = Database.open(url)
         try:
             with database.snapshot() as reader:
-                blank = is_empty(reader)
-            if not blank and not replace:
-                raise NotRestored("this registry is not empty: with --replace, it is dropped first, and lost")
-            # An encrypted registry can't be taken to a version before; this one is to be lost.
-            database.write(lambda tx: tx.execute("DELETE FROM keys_in_use"))
+                without_limit(reader)
+                lost = None if is_empty(reader) else (holdings(reader, -1), holdings(reader, head.made))
         finally:
             database.close()
-        schema.downgrade(url, "base")
-    schema.upgrade(url, revision)
+        if lost and not replace:
+            raise NotRestored(
+                f"this registry is not empty: it holds {lost[0]}. Since the backup, made on {instant_text(head.made)},"
+                f" there are {lost[1]}. With --replace, all that is here is dropped, and lost"
+            )
+        schema.drop(url)
+    schema.upgrade(url, head.revision)
 
 
 def _load(path: Path, key: bytes, database: Database, payloads: PayloadStore) -> Manifest:

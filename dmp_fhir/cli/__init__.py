@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from dmp_fhir import __version__
 from dmp_fhir.cli.lazy import LazyGroup
+from dmp_fhir.store.errors import KeysUnavailable, MigrationRefused, StoreUnavailable
 
 _CLI = "dmp_fhir.cli"
 COMMANDS = {
@@ -40,7 +43,22 @@ COMMANDS = {
 }
 
 
-@click.group(cls=LazyGroup, places=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
+class Operator(LazyGroup):
+    """Says in a sentence what the operator has to see to, whatever the command."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (KeysUnavailable, MigrationRefused) as sentence:
+            raise click.ClickException(str(sentence)) from sentence
+        except StoreUnavailable as away:
+            raise click.ClickException(
+                f"the database is not available ({away}): it is stopped, its disk is full, somebody else holds it, or"
+                " DATABASE_URL is wrong; nothing was done by halves, run it again"
+            ) from away
+
+
+@click.group(cls=Operator, places=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="dmp-fhir")
 def main() -> None:
     """Document registry server for the French shared medical record (DMP), in HL7 FHIR R4."""

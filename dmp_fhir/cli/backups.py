@@ -23,7 +23,7 @@ from dmp_fhir.cli.storing import give_keys_to
 from dmp_fhir.instants import instant_text, system_clock
 from dmp_fhir.jobs import erase_again
 from dmp_fhir.settings import Settings
-from dmp_fhir.store.database import Database, StoreUnavailable
+from dmp_fhir.store.database import Database
 from dmp_fhir.store.payloads import PayloadStore
 
 _FILE = click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
@@ -72,7 +72,11 @@ def verify_backup(file: Path, key_file: Path | None) -> None:
 
 @click.command()
 @_EXISTING
-@click.option("--replace", is_flag=True, help="Drop the registry that is here first. It is lost.")
+@click.option(
+    "--replace",
+    is_flag=True,
+    help="Drop the registry that is here first. It is lost: without this, how much that is, is said.",
+)
 @_KEY
 def restore(file: Path, replace: bool, key_file: Path | None) -> None:
     """Put the registry of FILE into the database and the data folder of the settings, SQLite or PostgreSQL, whichever
@@ -115,8 +119,6 @@ def _told() -> Iterator[None]:
         yield
     except (BackupDamaged, NotRestored) as cause:
         raise click.ClickException(str(cause)) from cause
-    except StoreUnavailable as away:
-        raise click.ClickException(f"the database is not available ({away})") from away
 
 
 def _key(settings: Settings, file: Path | None) -> bytes:

@@ -71,10 +71,17 @@ def _trace(settings: Settings, command: str, reason: str) -> None:
 
 @click.command()
 @click.argument("revision", default="head")
-@click.option("--down", is_flag=True, help="Go back to REVISION.")
-def migrate(revision: str, down: bool) -> None:
+@click.option("--down", is_flag=True, help="Go back to REVISION: says what would be lost, and does nothing then.")
+@click.option("--yes", is_flag=True, help="With --down: do it, and lose that.")
+def migrate(revision: str, down: bool, yes: bool) -> None:
     """Bring the database to REVISION (stop the server first)."""
     settings = current_settings()
+    if down:
+        lost = schema.losses(settings.database, revision)
+        for loss in lost:
+            click.echo(f"lost: {loss}")
+        if lost and not yes:
+            raise click.ClickException("nothing was done; to go back and lose this: --yes (make a backup first)")
     before = schema.current(settings.database)
     (schema.downgrade if down else schema.upgrade)(settings.database, revision)
     _trace_migration(settings, before)

@@ -66,3 +66,8 @@ class AccessContext:
     software: Software | None = None
     session: str | None = None
     certificate: str | None = None
+
+    @property
+    def login(self) -> str:
+        """What an emergency grant is bound to (AR-50): the session, in which tokens follow each other, or the token."""
+        return self.session or self.token_id or ""

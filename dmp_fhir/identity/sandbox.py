@@ -89,6 +89,7 @@ def claims_of(
     issuer: str = ISSUER,
     audience: str = AUDIENCE,
     token_id: str | None = None,
+    sid: str | None = None,
 ) -> dict[str, Any]:
     """The claims of a token for `persona`. KeyError for an unknown purpose."""
     iua: dict[str, Any] = {
@@ -128,6 +129,7 @@ def claims_of(
         "iat": now_s,
         "exp": now_s + lifetime_s,
         "scope": scope,
+        **({"sid": sid} if sid else {}),
         "extensions": {"ihe_iua": iua, "fr_dmp": fr_dmp},
     }
 

@@ -34,7 +34,7 @@ def open_grant(
         "record_id": record_id,
         "person": context.actor_id,
         "structure": context.structure or "",
-        "session": context.token_id or "",
+        "session": context.login,
         "id": grant_id,
         "purpose": context.purpose,
         "person_name": context.actor_name,

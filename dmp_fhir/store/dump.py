@@ -99,6 +99,28 @@ def is_empty(reader: Reader) -> bool:
     return not any(reader.row(f"SELECT 1 FROM {look} LIMIT 1") for look in looks)
 
 
+@dataclass(frozen=True, slots=True)
+class Holdings:
+    """How much a registry holds."""
+
+    records: int
+    documents: int
+    entries: int
+
+    def __str__(self) -> str:
+        return f"{self.records} records, {self.documents} documents, {self.entries} entries of the trace"
+
+
+def holdings(reader: Reader, since_ms: int) -> Holdings:
+    """What was opened, written or changed, and traced after an instant."""
+    looks = (
+        "record WHERE status <> 'directory' AND created > :since",
+        "document WHERE last_updated > :since",
+        "audit_event WHERE recorded > :since",
+    )
+    return Holdings(*(reader.rows(f"SELECT COUNT(*) FROM {look}", {"since": since_ms})[0][0] for look in looks))
+
+
 def empty(tx: Transaction, shape: Shape) -> None:
     """Remove the rows that a migration put into a table: the backup brings its own."""
     if tx.row(f'SELECT 1 FROM "{shape.name}" LIMIT 1'):

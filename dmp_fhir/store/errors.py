@@ -27,6 +27,10 @@ class TransactionConflict(StoreUnavailable):
     """Deadlock or serialisation failure: the transaction was rolled back whole and may be run again (TF-215)."""
 
 
+class MigrationRefused(Exception):
+    """A migration that is not begun, or was taken back whole; the sentence says why, for the operator."""
+
+
 class StoreDamaged(Exception):
     """The engine found its own files damaged. Nothing of the answer can be believed: HTTP 500 and an alarm (TF-207)."""
 

@@ -9,18 +9,21 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Callable, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psycopg
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event, inspect
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import NullPool
 
 from dmp_fhir.store.database import Database, StoreUnavailable, connected_here, dialect_of
+from dmp_fhir.store.errors import MigrationRefused
 from dmp_fhir.store.sqlite import path_of
+from dmp_fhir.store.tables import metadata
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -28,6 +31,8 @@ if TYPE_CHECKING:
 MIGRATIONS = Path(__file__).parent / "migrations"
 # All processes that migrate one PostgreSQL database take this advisory lock first.
 MIGRATION_LOCK = 0x646D70
+# How long a migration waits for a table that somebody else has; then it is taken back, and said.
+LOCK_SECONDS = 30
 # sqlite3 has one exception for a database that cannot be used now and for a statement that is wrong.
 _UNAVAILABLE = {
     sqlite3.SQLITE_BUSY,
@@ -45,14 +50,103 @@ def upgrade(url: str, revision: str = "head") -> None:
     """Bring the database to `revision`; creates the SQLite file. A database that is there already is left as it is."""
     from alembic import command
 
-    _migrate(url, lambda config: command.upgrade(config, revision))
+    target = _known(url, revision, "head")
+    _migrate(url, lambda config: command.upgrade(config, target))
 
 
 def downgrade(url: str, revision: str) -> None:
     """Take the database back to `revision` (`-1`: one step, `base`: empty)."""
     from alembic import command
 
-    _migrate(url, lambda config: command.downgrade(config, revision))
+    target = _known(url, revision, "base", "-1")
+    _migrate(url, lambda config: command.downgrade(config, target))
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """What a way back drops: a table, or a column of it, and how many rows hold something there."""
+
+    table: str
+    column: str | None
+    rows: int
+
+    def __str__(self) -> str:
+        if self.column is None:
+            return f"table {self.table}: {self.rows} rows"
+        return f"column {self.column} of {self.table}: {self.rows} values"
+
+
+def losses(url: str, revision: str) -> list[Loss]:
+    """What `downgrade` to `revision` would lose (TF-239). Found by going back in a transaction that is then rolled
+    back: it takes as long. MigrationRefused when there is no way back."""
+    from alembic import command
+
+    target = _known(url, revision, "base", "-1")
+    found: list[Loss] = []
+
+    def look(config: Config) -> None:
+        connection: Connection = config.attributes["connection"]
+        with connection.begin() as transaction:
+            before = _columns(connection)
+            command.downgrade(config, target)
+            after = _columns(connection)
+            transaction.rollback()
+        with connection.begin():
+            for table, columns in before.items():
+                if table not in after:
+                    found.append(Loss(table, None, _count(connection, table, "TRUE")))
+                    continue
+                gone = sorted(columns - after[table])
+                found.extend(Loss(table, name, _count(connection, table, f'"{name}" IS NOT NULL')) for name in gone)
+
+    _migrate(url, look)
+    return [each for each in found if each.rows]
+
+
+def drop(url: str) -> None:
+    """Remove the tables of a registry and all that is in them, in one transaction, whatever version made them. There
+    need be no way back for that."""
+    ours = (*metadata.tables, "alembic_version")
+    with _migrating(url) as connection, connection.begin():
+        there = inspect(connection).get_table_names()
+        for table in (name for name in ours if name in there):
+            connection.exec_driver_sql(f'DROP TABLE "{table}"')
+        if dialect_of(url) == "postgresql":
+            found = connection.exec_driver_sql(
+                "SELECT p.oid::regprocedure FROM pg_proc p WHERE p.pronamespace = current_schema()::regnamespace"
+                " AND p.prorettype = 'trigger'::regtype AND p.proname LIKE 'refuse%%'"
+            )
+            for (function,) in found.fetchall():
+                connection.exec_driver_sql(f"DROP FUNCTION {function}")
+
+
+def _columns(connection: Connection) -> dict[str, set[str]]:
+    inspector = inspect(connection)
+    tables = sorted(set(inspector.get_table_names()) - {"alembic_version"})
+    return {table: {column["name"] for column in inspector.get_columns(table)} for table in tables}
+
+
+def _count(connection: Connection, table: str, condition: str) -> int:
+    return int(connection.exec_driver_sql(f'SELECT COUNT(*) FROM "{table}" WHERE {condition}').scalar_one())
+
+
+def _known(url: str, revision: str, *words: str) -> str:
+    """A revision that this program can go to, from where the database is; `words` are not numbers and mean one."""
+    here, numbers = current(url), sorted(path.name.partition("_")[0] for path in _files())
+    if here is not None and here not in numbers:
+        raise MigrationRefused(
+            f"the schema is at version {here}, and this program knows {numbers[-1]} as the newest: use the program that"
+            " made it, or go back to a backup (dmp-fhir restore)"
+        )
+    if revision not in (*words, *numbers) or (here is None and revision == "-1"):
+        raise MigrationRefused(
+            f"version {revision} is none to go to: {numbers[0]} to {numbers[-1]}, or {' or '.join(words)}"
+        )
+    return revision
+
+
+def _files() -> list[Path]:
+    return list((MIGRATIONS / "versions").glob("[0-9]*.py"))
 
 
 def current(url: str) -> str | None:
@@ -77,7 +171,7 @@ def current(url: str) -> str | None:
 def head() -> str:
     """The revision this program works with. Migrations are one line and numbered, so a server that starts needs no
     Alembic to tell (a tenth of its start)."""
-    return max(path.name.partition("_")[0] for path in (MIGRATIONS / "versions").glob("[0-9]*.py"))
+    return max(path.name.partition("_")[0] for path in _files())
 
 
 def is_current(url: str) -> bool:
@@ -108,12 +202,19 @@ def _config(connection: Connection | None = None) -> Config:
 
 
 def _migrate(url: str, act: Callable[[Config], None]) -> None:
+    with _migrating(url) as connection:
+        act(_config(connection))
+
+
+@contextmanager
+def _migrating(url: str) -> Iterator[Connection]:
+    """A connection for changes of the schema, one at a time."""
     if dialect_of(url) == "sqlite" and connected_here(url):
         raise RuntimeError("close the database before migrating it: this process is connected to it")
     engine = migration_engine(url)
     try:
         with _one_at_a_time, engine.connect() as connection:
-            act(_config(connection))
+            yield connection
     except OperationalError as error:
         if isinstance(error.orig, sqlite3.Error) and error.orig.sqlite_errorcode & 0xFF not in _UNAVAILABLE:
             raise
@@ -128,7 +229,9 @@ def migration_engine(url: str) -> Engine:
     if dialect_of(url) == "sqlite":
         path = path_of(url)
         engine = create_engine(
-            "sqlite://", creator=lambda: sqlite3.connect(path, timeout=30, isolation_level=None), poolclass=NullPool
+            "sqlite://",
+            creator=lambda: sqlite3.connect(path, timeout=LOCK_SECONDS, isolation_level=None),
+            poolclass=NullPool,
         )
         # sqlite3 would not put DDL into a transaction by itself.
         event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
@@ -136,12 +239,14 @@ def migration_engine(url: str) -> Engine:
     engine = create_engine(
         "postgresql+psycopg://", creator=lambda: psycopg.connect(url, connect_timeout=5), poolclass=NullPool
     )
-    event.listen(
-        engine,
-        "begin",
-        lambda connection: connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})"),
-    )
+    event.listen(engine, "begin", _begin_on_postgresql)
     return engine
+
+
+def _begin_on_postgresql(connection: Connection) -> None:
+    # Another program that migrates may take its time; somebody who reads or writes meanwhile was not to be there.
+    connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})")
+    connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{int(LOCK_SECONDS * 1000)}ms'")
 
 
 def sqlalchemy_url(url: str) -> str:

@@ -90,10 +90,22 @@ class SqliteConnection:
             self._connection.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
             self._give_up = 0.0
             for pragma in _PRAGMAS:
-                self._connection.execute(f"PRAGMA {pragma}").fetchall()
+                self._set(pragma)
         except apsw.Error as error:
             raise translated(error) from error
         self._cursor = self._connection.cursor()
+
+    def _set(self, pragma: str) -> None:
+        # The engine asks no busy handler when it changes a file to WAL: a new one that another program migrates.
+        attempts = 0
+        while True:
+            try:
+                self._connection.execute(f"PRAGMA {pragma}").fetchall()
+                return
+            except apsw.BusyError:
+                if not self._wait(attempts):
+                    raise
+                attempts += 1
 
     def _wait(self, attempts: int) -> bool:
         # The engine's own handler sleeps up to 100 ms; waiters here come back after about the length of a transaction.

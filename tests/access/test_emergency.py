@@ -61,6 +61,16 @@ def test_another_session_needs_another_motive(registry: Caller, office: Office) 
     assert len(office.rows(GRANTS)) == 3
 
 
+def test_the_next_token_of_a_session_goes_on_with_it(registry: Caller, office: Office) -> None:
+    """Tokens of Pro Santé Connect last two minutes: the grant is for the session of the professional (AR-50)."""
+    for token in ("t1", "t2", "t3"):
+        assert breaks(registry, token, sid="login-1") == 200
+    ((_, _, session, *_),) = office.rows(GRANTS)
+    assert session == "login-1"
+    assert len(office.messages(CLAIRE, "emergency")) == 2
+    assert breaks(registry, "t4", sid="login-2") == 400
+
+
 def test_a_session_lasts_a_day_at_most(registry: Caller, office: Office) -> None:
     # Tokens are signed again for the same session: it is over all the same after a day.
     assert breaks(registry, "s1") == 200

@@ -17,6 +17,7 @@ from dmp_fhir.audit.placing import ENTRIES_PER_HEAD
 from dmp_fhir.store import schema
 from dmp_fhir.store.bodies import pack
 from dmp_fhir.store.database import ConstraintViolation, Database
+from dmp_fhir.store.errors import MigrationRefused
 from tests.audit.logs import Log, disarm
 from tests.audit.test_events import CONTEXT, NOW, READ
 from tests.store import rows
@@ -58,7 +59,7 @@ def test_a_log_of_before_gets_its_places_in_order_of_time(database_url: str, tmp
         migrated.as_insider(lambda tx, to=(before, position): tx.execute(change, {"words": to[0], "position": to[1]}))
     migrated.database.close()
     # What was hashed of the others cannot lose its column.
-    with pytest.raises(RuntimeError, match="backup"):
+    with pytest.raises(MigrationRefused, match="backup"):
         schema.downgrade(database_url, "0010")
 
 

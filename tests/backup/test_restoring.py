@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from base64 import b64encode
@@ -13,20 +14,23 @@ from typing import Any
 
 import orjson
 import pytest
+from click.testing import CliRunner
 
 from dmp_fhir.audit.placing import append_rows
 from dmp_fhir.backup import archive, restoring
 from dmp_fhir.backup.archive import verify
 from dmp_fhir.backup.restoring import NotRestored, make, restore
 from dmp_fhir.backup.sealed import CHUNK, BackupDamaged, SealedWriter
+from dmp_fhir.cli import main
 from dmp_fhir.store import dump, schema
 from dmp_fhir.store.check import check
-from dmp_fhir.store.database import Database
+from dmp_fhir.store.database import Database, _open
 from dmp_fhir.store.dump import LEFT_OUT, shapes
 from dmp_fhir.store.payloads import PayloadStore
 from dmp_fhir.store.tables import metadata
 from tests.backup.conftest import KEY, NewUrl, content_of, differences
 from tests.conftest import DIALECTS
+from tests.rest.bodies import CLAIRE
 from tests.store import rows
 from tests.support import tally
 from tests.support.keys import reopened, with_keys
@@ -291,6 +295,36 @@ def test_a_registry_that_is_there_stays_unless_asked(small: Path, database: Data
     assert content_of(database.url) == before
     assert restore(small, KEY, database.url, payloads, replace=True, opening=with_its_keys(small.parent)).findings == ()
     assert "later" not in str(content_of(database.url)["record"])
+
+
+def test_a_registry_that_was_served_is_replaced(
+    seeded_url: str, data_folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """By the commands: refused with what would be lost; then dropped, though no migration leads down from it."""
+    monkeypatch.setenv("DATABASE_URL", seeded_url)
+    monkeypatch.setenv("DMP_FHIR_DATA", str(data_folder))
+    file = str(tmp_path / "backup")
+
+    def command(*arguments: str) -> tuple[int, str]:
+        done = CliRunner().invoke(main, list(arguments))
+        for each in list(_open):
+            each.close()
+        return done.exit_code, done.output
+
+    assert command("backup", file)[0] == 0
+    assert command("record", "hold", CLAIRE)[0] == 0
+    before = content_of(seeded_url)
+    code, said = command("restore", file)
+    assert code == 1
+    assert "it holds 12 records, 72 documents" in said
+    assert re.search(r"Since the backup, made on .*, there are 0 records, 0 documents, 2 entries of the trace", said)
+    assert content_of(seeded_url) == before
+    code, said = command("restore", "--replace", file)
+    assert code == 0, said
+    assert "same as the backup, sound" in said
+    assert command("check")[1] == "sound\n"
+    with Database.open(seeded_url).snapshot() as reader:
+        assert reader.rows("SELECT 1 FROM record_state WHERE held IS NOT NULL") == []
 
 
 def test_an_empty_registry_is_no_obstacle(small: Path, empty_url: str, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from dmp_fhir.audit.placing import append_rows
 from dmp_fhir.store import schema
 from dmp_fhir.store.bodies import pack
 from dmp_fhir.store.database import ConstraintViolation, Database, StoreUnavailable
+from dmp_fhir.store.errors import MigrationRefused
 from dmp_fhir.store.tables import metadata
 from tests.store import rows
 from tests.support.keys import with_new_keys
@@ -142,12 +143,14 @@ def test_sealed_entries_keep_their_seals(database_url: str) -> None:
         rows.whole_record(tx, "r")
         tx.at_the_end(append_rows, [rows.trace("r", "t") | {"words": "[]"}])
     database.close()
-    for revision in ("0011", "0010", "0001"):
-        with pytest.raises(RuntimeError, match="could not be proven"):
+    for revision in ("0011", "0010", "0001", "base"):
+        with pytest.raises(MigrationRefused, match="could not be proven"):
             schema.downgrade(database_url, revision)
         assert schema.is_current(database_url)
-    schema.downgrade(database_url, "base")  # what `restore --replace` does
+    schema.drop(database_url)  # what `restore --replace` does
     assert schema.current(database_url) is None
+    schema.upgrade(database_url)
+    assert schema.is_current(database_url)
 
 
 def test_down_to_nothing_and_up_again_on_a_populated_database(database_url: str) -> None:

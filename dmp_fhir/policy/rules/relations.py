@@ -113,12 +113,12 @@ def _own_grants(asked: Asked) -> list[Grant]:
 
 
 def _session_is_over(asked: Asked) -> bool:
-    session = asked.context.token_id or ""
+    session = asked.context.login
     return any(grant.session == session and grant.expires_ms <= asked.now_ms for grant in _own_grants(asked))
 
 
 def _repeats_motive(asked: Asked) -> bool:
-    session, grants = asked.context.token_id or "", _own_grants(asked)
+    session, grants = asked.context.login, _own_grants(asked)
     if any(grant.session == session for grant in grants):
         return False
     motive = same_words(asked.context.reason)

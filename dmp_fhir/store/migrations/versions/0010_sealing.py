@@ -8,6 +8,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
+from dmp_fhir.store.errors import MigrationRefused
+
 revision = "0010"
 down_revision = "0009"
 branch_labels = None
@@ -46,8 +48,8 @@ def upgrade() -> None:
 def downgrade() -> None:
     connection = op.get_bind()
     if connection.execute(sa.text("SELECT 1 FROM keys_in_use")).first():
-        raise RuntimeError(
-            "this registry is encrypted, and the version before could read nothing of it: go back to a backup instead"
+        raise MigrationRefused(
+            "this registry is encrypted, and version 0009 could read nothing of it: go back to a backup instead"
         )
     op.drop_table("keys_in_use")
     op.drop_column("ins", "sealed")

@@ -7,7 +7,9 @@ sealed with keys that a migration does not have.
 from __future__ import annotations
 
 import sqlalchemy as sa
-from alembic import context, op
+from alembic import op
+
+from dmp_fhir.store.errors import MigrationRefused
 
 revision = "0011"
 down_revision = "0010"
@@ -20,11 +22,9 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    # Down to nothing (`restore --replace`), no trace is left to be proven.
-    to_nothing = context.get_revision_argument() is None
-    if not to_nothing and op.get_bind().execute(sa.text("SELECT 1 FROM audit_event WHERE words IS NOT NULL")).first():
-        raise RuntimeError(
-            "the trace holds entries whose hashes cover this column: without it they could not be proven; go back to a"
-            " backup instead"
+    if op.get_bind().execute(sa.text("SELECT 1 FROM audit_event WHERE words IS NOT NULL")).first():
+        raise MigrationRefused(
+            "the trace holds entries whose hashes cover audit_event.words: without it they could not be proven; go back"
+            " to a backup instead"
         )
     op.drop_column("audit_event", "words")

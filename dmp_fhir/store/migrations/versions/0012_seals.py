@@ -4,7 +4,9 @@ are not at hand in a migration."""
 from __future__ import annotations
 
 import sqlalchemy as sa
-from alembic import context, op
+from alembic import op
+
+from dmp_fhir.store.errors import MigrationRefused
 
 revision = "0012"
 down_revision = "0011"
@@ -17,10 +19,8 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    # Down to nothing (`restore --replace`), no trace is left to be proven.
-    to_nothing = context.get_revision_argument() is None
-    if not to_nothing and op.get_bind().execute(sa.text("SELECT 1 FROM audit_event WHERE seal IS NOT NULL")).first():
-        raise RuntimeError(
+    if op.get_bind().execute(sa.text("SELECT 1 FROM audit_event WHERE seal IS NOT NULL")).first():
+        raise MigrationRefused(
             "the trace holds sealed entries: without this column they could not be proven; go back to a backup instead"
         )
     op.drop_column("audit_event", "seal")
