@@ -119,6 +119,7 @@ def test_no_certificate_is_none(peers: Peers) -> None:
         {"proxies": "proxy.example"},
         {"proxies": "192.0.2.1/8"},
         {"client_ca": "/nowhere/ca.pem"},
+        {"tls_certificate": "/nowhere/server.pem"},
         {"clients_file": "/nowhere/clients.json"},
         {"issuers_file": "/nowhere/issuers.json"},
     ],
