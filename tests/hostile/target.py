@@ -265,7 +265,7 @@ def outcome_problems(response: TestResponse, method: str) -> list[str]:
 
 
 # What tells of rights and names no value of the client: one sentence for each code (TF-152).
-ONE_SENTENCE = frozenset({401, 403, 404})
+ONE_SENTENCE = frozenset({403, 404})
 _sentences: dict[tuple[Any, ...], str] = {}
 
 

@@ -218,7 +218,9 @@ class _Search:
             return [by_id]
         if self.query.resource_type == "AuditEvent":
             return [("a.sequence", descends)]
-        return [(f"{alias}.created", descends), by_id]
+        # The submission set and the folders of one deposit are of one instant.
+        kind = [("l.kind", descends)] if self.query.resource_type == "List" else []
+        return [(f"{alias}.created", descends), *kind, by_id]
 
     def _beyond(self, cursor: Cursor) -> str:
         """Rows after (or before) the row of the cursor, in the order of the keys."""
@@ -352,9 +354,10 @@ def _related(reader: Reader, scope: Scope, resource_type: str, condition: str, m
         where += f" AND ({predicate.sql})"
         params |= predicate.params
     among = ", ".join(f":{name}" for name in ids)
+    kind = ", l.kind DESC" if resource_type == "List" else ""
     rows = reader.rows(
         f"SELECT {_columns(resource_type, scope)} FROM {_from(resource_type)} WHERE {where}"
-        f" AND {condition.format(among=among)} ORDER BY {table.alias}.created DESC, {table.alias}.id"
+        f" AND {condition.format(among=among)} ORDER BY {table.alias}.created DESC{kind}, {table.alias}.id"
         f" LIMIT {MOST_INCLUDED + 1}",
         params,
     )

@@ -22,7 +22,7 @@ from tests.registry.search.support import (
 
 SORTS = ("", "_id", "-_id", "date", "-date", "type,-date", "-creation,date,_id", "_lastUpdated", "-_lastUpdated")
 EVERY_THIRD_HIDDEN = EVERYTHING | {
-    "DocumentReference": Condition("d.title <> :policy_hidden", {"policy_hidden": "hidden"})
+    "DocumentReference": Condition("d.masked_professionals = :policy_hidden", {"policy_hidden": False})
 }
 
 
@@ -38,11 +38,11 @@ def record(database: Database) -> Database:
 
 
 def numbered(number: int, **more: object) -> dict:
-    title = "hidden" if number % 3 == 0 else "shown"
+    masks = [{"coding": [{"code": "MASQUE_PS"}]}] if number % 3 == 0 else []
     return document(
         f"doc-{number:03d}",
         type={"coding": [{"system": "urn:t", "code": "ab"[number % 2]}]},
-        content=[{"attachment": {"contentType": "text/plain", "title": title}}],
+        securityLabel=masks,
         **more,
     )
 
