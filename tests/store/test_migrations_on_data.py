@@ -287,7 +287,13 @@ def test_tf_239_no_way_back_is_said_in_a_sentence(
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", seeded_url)
     monkeypatch.setenv("DMP_FHIR_DATA", str(data_folder))
-    for arguments in (["0011", "--down"], ["0010", "--down"], ["base", "--down", "--yes"], ["9999"], ["0099", "--down", "--yes"]):
+    for arguments in (
+        ["0011", "--down"],
+        ["0010", "--down"],
+        ["base", "--down", "--yes"],
+        ["9999"],
+        ["0099", "--down", "--yes"],
+    ):
         said = CliRunner().invoke(main, ["migrate", *arguments])
         assert said.exit_code == 1
         assert "backup" in said.output or "none to go to" in said.output
