@@ -15,6 +15,7 @@ from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
 
 from dmp_fhir.audit import heads
+from dmp_fhir.audit.repository import reached
 from dmp_fhir.audit.sealer import Sealer
 from dmp_fhir.audit.watching import Watch as TraceWatch
 from dmp_fhir.files import make_once
@@ -70,11 +71,20 @@ def create_app(settings: Settings | None = None, clock: Clock = system_clock) ->
     fhir.register(app)
     app.register_blueprint(description.blueprint)
     answering = _in_turn(fhir.around(app.wsgi_app, services), services)
-    metrics = Metrics(lambda: figures(services.database, services.payloads))
+    metrics = Metrics(lambda: _figures(services))
     app.wsgi_app = operations_around(  # type: ignore[method-assign, assignment]
         observed(answering, metrics), services, metrics
     )
     return app
+
+
+def _figures(services: Services) -> dict[str, float]:
+    found, settings = figures(services.database, services.payloads), services.settings
+    if "audit_entries" in found:
+        address = settings.audit_repository.rstrip("/")
+        sent = reached(settings.data_folder, address) if address else found["audit_entries"]
+        found["audit_to_forward"] = found["audit_entries"] - sent
+    return found
 
 
 def create_worker() -> Flask:

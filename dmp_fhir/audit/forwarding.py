@@ -12,12 +12,11 @@ import time
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import orjson
 
 from dmp_fhir.audit.fhir_feed import FhirFeed
-from dmp_fhir.audit.repository import SYSLOG, Feed, Repository
+from dmp_fhir.audit.repository import FILE_NAME, SYSLOG, Feed, Repository, reached
 from dmp_fhir.audit.syslog_feed import SyslogFeed
 from dmp_fhir.files import alone, replace_whole
 from dmp_fhir.instants import instant_text
@@ -30,7 +29,6 @@ LONGEST_S = 120.0
 # More events than this behind, or one for longer than this: an alert.
 MOST_WAITING = 10_000
 LONGEST_WAIT_MS = 3_600_000
-FILE_NAME = "audit-forwarded.json"
 _log = logging.getLogger("dmp_fhir.alert")
 
 
@@ -50,10 +48,10 @@ def forward(database: Database, repository: Repository, folder: Path, now_ms: in
     time: another one finds nothing to do."""
     with alone(folder / f".{FILE_NAME}.lock") as first:
         if not first:
-            return Forwarded(0, _waiting(database, _cursor(folder, repository))[0])
+            return Forwarded(0, _waiting(database, reached(folder, repository.address))[0])
         with closing(_feed(repository)) as feed:
             sent = _forward(database, repository, feed, folder)
-    waiting, oldest = _waiting(database, _cursor(folder, repository))
+    waiting, oldest = _waiting(database, reached(folder, repository.address))
     if waiting > MOST_WAITING or (waiting and now_ms - oldest > LONGEST_WAIT_MS):
         _log.critical("%d events wait for the audit repository, since %s", waiting, instant_text(oldest))
     return Forwarded(sent, waiting)
@@ -64,7 +62,7 @@ def _feed(repository: Repository) -> Feed:
 
 
 def _forward(database: Database, repository: Repository, feed: Feed, folder: Path) -> int:
-    cursor, sent, until = _cursor(folder, repository), 0, time.monotonic() + LONGEST_S
+    cursor, sent, until = reached(folder, repository.address), 0, time.monotonic() + LONGEST_S
     while time.monotonic() < until and (events := _events(database, cursor)):
         try:
             taken = feed.hand_over([body for _, body in events])
@@ -107,14 +105,6 @@ def _waiting(database: Database, cursor: int) -> tuple[int, int]:
             "SELECT COUNT(*), MIN(recorded) FROM audit_event WHERE position >= :cursor", {"cursor": cursor}
         )
     return (int(row[0]), int(row[1] or 0)) if row else (0, 0)
-
-
-def _cursor(folder: Path, repository: Repository) -> int:
-    try:
-        kept: dict[str, Any] = orjson.loads((folder / FILE_NAME).read_bytes())
-    except (FileNotFoundError, ValueError):
-        return 0  # from the beginning: sent twice is better than lost
-    return int(kept.get(repository.address, 0))
 
 
 def _keep(folder: Path, repository: Repository, cursor: int) -> None:

@@ -87,9 +87,13 @@ def records_of(reader: Reader, agent_id: str, since_ms: int) -> list[tuple[str, 
     Reads all of the trace since then: for an inquiry, not for a request."""
     # What an earlier head holds was there before it; clocks that went back by less than a day leave nothing out.
     head = reader.row("SELECT MAX(size) FROM audit_head WHERE time < :before", {"before": since_ms - _CLOCKS_BACK_MS})
-    rows = reader.rows(
-        "SELECT record_id, COUNT(*), MIN(recorded), MAX(recorded) FROM audit_event WHERE position >= :first"
-        " AND agent_id = :agent AND recorded >= :since AND record_id <> '' GROUP BY record_id ORDER BY 3, 1",
+    # Grouped here: grouping in SQL would read the whole table in the order of records.
+    touched: dict[str, list[int]] = {}
+    for record_id, recorded in reader.rows(
+        "SELECT record_id, recorded FROM audit_event WHERE position >= :first AND agent_id = :agent"
+        " AND recorded >= :since AND record_id <> '' ORDER BY position",
         {"agent": agent_id, "since": since_ms, "first": (head and head[0]) or 0},
-    )
-    return [(record_id, int(acts), int(first), int(last)) for record_id, acts, first, last in rows]
+    ):
+        touched.setdefault(record_id, []).append(recorded)
+    rows = [(record_id, len(acts), min(acts), max(acts)) for record_id, acts in touched.items()]
+    return sorted(rows, key=lambda each: (each[2], each[0]))

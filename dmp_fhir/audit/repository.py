@@ -8,8 +8,11 @@ from pathlib import Path
 from typing import Protocol
 from urllib.parse import urlsplit
 
+import orjson
+
 SYSLOG = "syslog-tls"
 SYSLOG_PORT = 6514
+FILE_NAME = "audit-forwarded.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,14 @@ def place_of(address: str) -> tuple[str, str, int]:
     if parts.scheme == SYSLOG and (parts.path not in ("", "/") or parts.query or parts.username is not None):
         raise ValueError("syslog-tls://HOST[:PORT] has neither path nor user")
     return parts.scheme, parts.hostname or "", parts.port or (SYSLOG_PORT if parts.scheme == SYSLOG else 443)
+
+
+def reached(folder: Path, address: str) -> int:
+    """The first position of the log that the repository has not yet, by the file in the data folder."""
+    try:
+        return int(orjson.loads((folder / FILE_NAME).read_bytes()).get(address, 0))
+    except (FileNotFoundError, ValueError):
+        return 0  # from the beginning: sent twice is better than lost
 
 
 class Feed(Protocol):

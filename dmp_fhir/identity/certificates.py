@@ -76,7 +76,7 @@ Authorities = tuple[x509.Certificate, ...]
 Revocations = tuple[x509.CertificateRevocationList, ...]
 
 
-def read_authorities(path: Path) -> Authorities:
+def read_certificates(path: Path) -> Authorities:
     """The certificates of a PEM file. ValueError when it holds none."""
     try:
         return tuple(x509.load_pem_x509_certificates(path.read_bytes()))
@@ -118,7 +118,7 @@ class CertificateChecker:
     ) -> None:
         self._clock = clock
         self._grace = timedelta(seconds=grace_s)
-        self._authorities = Watched(authorities, read_authorities, clock)
+        self._authorities = Watched(authorities, read_certificates, clock)
         self._revocations = Watched(revocations, read_revocations, clock) if revocations else None
         self._judged_with: tuple[object, object] = (None, None)
         self._known: OrderedDict[bytes, ClientCertificate] = OrderedDict()

@@ -18,7 +18,7 @@ from pathlib import Path
 from cryptography import x509
 
 from dmp_fhir.files import make_once
-from dmp_fhir.identity.certificates import ClientCertificate, read_authorities, read_revocations
+from dmp_fhir.identity.certificates import ClientCertificate, read_certificates, read_revocations
 from dmp_fhir.instants import Clock
 from dmp_fhir.settings import Settings
 
@@ -94,14 +94,13 @@ def _soon(found: Ending, now_ms: int) -> bool:
 def _own(settings: Settings, now_ms: int) -> Iterator[Ending]:
     if settings.tls_certificate:
         # The first of the file is the server's, those after it its chain.
-        own = x509.load_pem_x509_certificates(Path(settings.tls_certificate).read_bytes())[0]
-        found = _certificate("this server's certificate", own)
+        found = _certificate("this server's certificate", read_certificates(Path(settings.tls_certificate))[0])
         if _soon(found, now_ms):
             yield found
 
 
 def _authorities(settings: Settings, now_ms: int) -> Iterator[Ending]:
-    for each in read_authorities(Path(settings.client_ca)) if settings.client_ca else ():
+    for each in read_certificates(Path(settings.client_ca)) if settings.client_ca else ():
         found = _certificate("the authority", each)
         if _soon(found, now_ms):
             yield found

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from dmp_fhir.identity.certificates import CertificateChecker
+from dmp_fhir.identity.certificates import CertificateChecker, read_certificates
 from dmp_fhir.identity.clients import Clients
 from dmp_fhir.identity.issuers import TrustedIssuer, trusted_issuers
 from dmp_fhir.identity.outbound import Waiting
@@ -64,6 +64,8 @@ def peers(settings: Settings, clock: Callable[[], int]) -> Peers:
                 f"{variable}: letters and digits only; a name with a hyphen has a twin with an underscore that a client"
                 " could send through the proxy"
             )
+    if settings.tls_certificate:
+        _read("DMP_FHIR_TLS_CERT", lambda: read_certificates(Path(settings.tls_certificate)))
     return Peers(
         _checker(settings, clock),
         _read("DMP_FHIR_PROXIES", lambda: networks(settings.proxies)),

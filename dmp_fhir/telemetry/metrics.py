@@ -94,6 +94,7 @@ HELP = {
     "documents": "Documents, earlier versions of them and deleted ones included",
     "audit_entries": "Entries of the trace",
     "audit_unsealed": "Entries of the trace since the latest signed head",
+    "audit_to_forward": "Entries of the trace that the audit repository has not yet",
     "alerts_waiting": "Security alerts that wait for the privacy officer",
     "trace_alerts_waiting": "Those of them that say that the trace was altered",
     "outbox_waiting": "Messages that wait to be sent",

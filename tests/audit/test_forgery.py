@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from hashlib import sha256
 from typing import Any
 
@@ -19,11 +20,11 @@ from dmp_fhir.store.bodies import pack
 from dmp_fhir.store.database import Transaction
 from dmp_fhir.store.sealing import BODY, TraceKey
 from tests.audit.logs import Log, disarm
-from tests.audit.test_alterations import Insider
-from tests.audit.test_events import CONTEXT
+from tests.audit.test_alterations import Insider, change
+from tests.audit.test_events import CONTEXT, READ
 from tests.conftest import DIALECTS
 
-SIZE, SIGNED = 600, 500
+SIZE, SIGNED, ERASED = 600, 500, 550
 ROW = (*("position", "sequence", "nonce", "digest", "marks", "leaf", "seal", "body"), *MARKED)
 
 
@@ -39,12 +40,15 @@ def insider(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     log = Log.made(url, folder)
     log.grow(SIGNED)
     log.seal()
-    log.grow(SIZE - SIGNED)
+    log.grow(ERASED - SIGNED)
+    with log.database.transaction() as tx:
+        trace.append(tx, replace(READ, record_id="erased"), CONTEXT, log.clock.now)
+    log.grow(SIZE - ERASED - 1)
     disarm(log.database)
     assert log.database.keys is not None
-    log.database.keys.make("erased", 0)
     log.database.keys.destroy(["erased"], 1)
-    assert log.verify().findings == []
+    report = log.verify()
+    assert (report.findings, report.entries, report.erased) == ([], SIZE, 1)
     yield Insider(log)
     log.database.close()
     if request.param == "postgresql":
@@ -150,6 +154,14 @@ def test_the_tail_since_the_head_is_written_anew(insider: Insider, position: int
 
         first = insider.found(deleted)[0]
         assert (first.kind, first.position) == ("forged", position)
+
+
+@pytest.mark.parametrize("column", ["body", "digest", "marks", "seal", "outcome"])
+def test_the_entry_of_an_erased_record(insider: Insider, column: str) -> None:
+    """Its body can't be opened any more, and is still what was written."""
+    value = BODY + os.urandom(40) if column == "body" else "8" if column == "outcome" else os.urandom(32)
+    first = insider.found(change(ERASED, column, value))[0]
+    assert (first.position, first.record_id) == (ERASED, "erased")
 
 
 def test_what_the_registry_writes_after_a_forgery_does_not_cover_it(insider: Insider) -> None:

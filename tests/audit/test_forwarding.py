@@ -13,8 +13,8 @@ import trustme
 
 from dmp_fhir.audit import forwarding, log, syslog_feed
 from dmp_fhir.audit.acts import Act
-from dmp_fhir.audit.forwarding import BATCH, FILE_NAME, LONGEST_WAIT_MS, Forwarded, forward
-from dmp_fhir.audit.repository import Repository
+from dmp_fhir.audit.forwarding import BATCH, LONGEST_WAIT_MS, Forwarded, forward
+from dmp_fhir.audit.repository import FILE_NAME, Repository, reached
 from dmp_fhir.store.database import Database
 from tests.support import tally
 from tests.support.atna import RECEIVERS, Receiver, SyslogReceiver, certificates, start_process
@@ -80,6 +80,7 @@ def test_everything_is_forwarded_once_in_order(database: Database, receiver: Rec
     made += fill(database, 3)
     assert str(forward(database, receiver.repository, folder, NOW)) == "forwarded 3, waiting 0"
     assert receiver.ids == made
+    assert reached(folder, receiver.repository.address) == len(made)
     assert (folder / FILE_NAME).stat().st_mode & 0o077 == 0
     if receiver.scheme == "https":
         assert receiver.tokens == {"Bearer repository-token"}

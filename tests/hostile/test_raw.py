@@ -6,7 +6,6 @@ Each request carries a second one hidden in it, a deletion that its sender has t
 from __future__ import annotations
 
 import re
-import shutil
 import socket
 import time
 from collections.abc import Iterator
@@ -18,7 +17,7 @@ import requests
 from dmp_fhir.store.database import Database
 from tests.hostile.payloads import JSON_BODIES, XML_BODIES, body_of
 from tests.support import tally
-from tests.support.server import LiveServer, copy_of_world, start_server, stop_server
+from tests.support.server import LiveServer, world_server
 
 CLAIRE = "urn:oid:1.2.250.1.213.1.4.10|274036912390153"
 SECONDS = 5.0
@@ -88,16 +87,11 @@ class Raw:
 
 
 @pytest.fixture(scope="module")
-def raw(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, key_folder: Path) -> Iterator[Raw]:
-    folder = tmp_path_factory.mktemp("raw")
-    shutil.copytree(key_folder, folder / "keys")
-    copy = copy_of_world(request, "sqlite", folder)
-    server = start_server(folder, next(copy))
-    found = Raw(server)
-    yield found
-    found.database.close()
-    stop_server(server)
-    next(copy, None)
+def raw(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Raw]:
+    with world_server(request, "sqlite", tmp_path_factory.mktemp("raw")) as server:
+        found = Raw(server)
+        yield found
+        found.database.close()
 
 
 POST = (b"POST", b"/fhir/DocumentReference/_search", b"Content-Type: application/x-www-form-urlencoded")

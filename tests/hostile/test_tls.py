@@ -5,12 +5,9 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import socket
 import ssl
 import struct
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -27,7 +24,7 @@ from dmp_fhir.store.database import Database
 from tests.readme.tour import ROOT
 from tests.support import tally
 from tests.support.pki import SERVER, Authority, Issued
-from tests.support.server import START_SECONDS, copy_of_world, free_port
+from tests.support.server import free_port, world_server
 
 CLAIRE = "urn:oid:1.2.250.1.213.1.4.10|274036912390153"
 STRUCTURE = "1990000044"
@@ -40,10 +37,10 @@ class Fortress:
 
     folder: Path
     port: int
-    database_url: str
     now: int
     authority: Authority
     server_authority: Authority
+    database_url: str = ""
     clients: list[dict[str, Any]] = field(default_factory=list)
 
     @property
@@ -91,14 +88,9 @@ class Fortress:
 
 
 @pytest.fixture(scope="module")
-def fortress(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, key_folder: Path
-) -> Iterator[Fortress]:
-    folder = tmp_path_factory.mktemp("fortress")
-    shutil.copytree(key_folder, folder / "keys")
-    copy = copy_of_world(request, "sqlite", folder)
-    now = system_clock()
-    found = Fortress(folder, free_port(), next(copy), now, Authority("Clients", now), Authority("Serveurs", now))
+def fortress(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fortress]:
+    folder, now = tmp_path_factory.mktemp("fortress"), system_clock()
+    found = Fortress(folder, free_port(), now, Authority("Clients", now), Authority("Serveurs", now))
     found.write("server-ca.pem", found.server_authority.pem)
     found.write("clients-ca.pem", found.authority.pem)
     found.write("lists.crl", found.authority.revocations())
@@ -107,33 +99,18 @@ def fortress(
     )
     found.clients = [{"client_id": "dmp-fhir-sandbox", "name": "Bac à sable"}]
     found.write_clients()
+    options = ["--tls-cert", str(certificate), "--tls-key", str(key)]
+    options += ["--client-ca", str(folder / "clients-ca.pem"), "--crl", str(folder / "lists.crl")]
     settings = {
-        "DMP_FHIR_DATA": str(folder),
-        "DATABASE_URL": found.database_url,
         "DMP_FHIR_BASE_URL": found.base_url,
         "DMP_FHIR_CLIENTS": str(folder / "clients.json"),
         "DMP_FHIR_BOUND_TOKENS": "software",
         "DMP_FHIR_PROXIES": "192.0.2.1",
     }
-    command = [sys.executable, "-m", "dmp_fhir", "serve", "--port", str(found.port), "--workers", "1"]
-    command += ["--tls-cert", str(certificate), "--tls-key", str(key)]
-    command += ["--client-ca", str(folder / "clients-ca.pem"), "--crl", str(folder / "lists.crl")]
-    with (folder / "server.log").open("ab") as log:
-        process = subprocess.Popen(command, env=os.environ | settings, stdout=log, stderr=log, start_new_session=True)
-    deadline = time.monotonic() + START_SECONDS
-    while True:
-        try:
-            found.ask("GET", "metadata")
-            break
-        except requests.ConnectionError:
-            if process.poll() is not None or time.monotonic() > deadline:
-                process.kill()
-                raise RuntimeError((folder / "server.log").read_text(errors="replace")) from None
-            time.sleep(0.05)
-    yield found
-    process.terminate()
-    process.wait(20)
-    next(copy, None)
+    authority = str(folder / "server-ca.pem")
+    with world_server(request, "sqlite", folder, options=options, authority=authority, **settings) as server:
+        found.database_url = server.database_url
+        yield found
     assert "Traceback" not in (folder / "server.log").read_text(errors="replace")
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import shutil
 from pathlib import Path
 from urllib.parse import quote
@@ -9,6 +11,7 @@ from urllib.parse import quote
 import pytest
 from werkzeug.test import TestResponse
 
+from dmp_fhir.audit.repository import FILE_NAME
 from dmp_fhir.settings import BadSetting, Settings
 from dmp_fhir.store.figures import figures
 from dmp_fhir.telemetry.metrics import HELP
@@ -132,6 +135,26 @@ def test_metrics_count_in_our_words_only(make_app: MakeApp, seeded_url: str, tok
     assert "anary" not in text
     assert all(f"dmp_fhir_{name} " in text for name in HELP)
     assert "dmp_fhir_up 1.0" in text
+
+
+def test_metrics_tell_what_was_not_forwarded(make_app: MakeApp, seeded_url: str, data_folder: Path) -> None:
+    """TF-166: seen without the job that forwards."""
+    address = "syslog-tls://atna.example"
+
+    def waiting(**settings: str) -> tuple[float, float]:
+        app = make_app(seeded_url, metrics_secret=SECRET, **settings)
+        text = app.test_client().get("/metrics", headers=BEARER).text
+        names = ("audit_entries", "audit_to_forward")
+        entries, waits = (re.search(rf"^dmp_fhir_{name} (\S+)$", text, re.MULTILINE)[1] for name in names)  # type: ignore[index]
+        return float(entries), float(waits)
+
+    entries, waits = waiting()
+    assert (entries > 10, waits) == (True, 0)
+    entries, waits = waiting(audit_repository=f"{address}/")
+    assert waits == entries
+    (data_folder / FILE_NAME).write_text(json.dumps({address: 10}))
+    entries, waits = waiting(audit_repository=f"{address}/")
+    assert waits == entries - 10
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import nullcontext
@@ -26,7 +25,7 @@ from dmp_fhir.store.database import Database
 from dmp_fhir.wire.json import parse_json
 from tests.support import tally
 from tests.support.pki import Authority, Issued
-from tests.support.server import START, LiveServer, MakeApp, copy_of_world, start_server, stop_server
+from tests.support.server import START, LiveServer, MakeApp, world_server
 
 CLAIRE = "urn:oid:1.2.250.1.213.1.4.10|274036912390153"
 AUTHORITY = Authority("Clients", START)
@@ -120,6 +119,7 @@ def test_no_certificate_is_none(peers: Peers) -> None:
         {"proxies": "proxy.example"},
         {"proxies": "192.0.2.1/8"},
         {"client_ca": "/nowhere/ca.pem"},
+        {"tls_certificate": "/nowhere/server.pem"},
         {"clients_file": "/nowhere/clients.json"},
         {"issuers_file": "/nowhere/issuers.json"},
     ],
@@ -173,23 +173,17 @@ SPELLINGS = [
 
 
 @pytest.fixture(scope="module")
-def straight(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, key_folder: Path
-) -> Iterator[LiveServer]:
+def straight(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
     """A server process whose proxy is elsewhere: whoever reaches its port is a stranger."""
     folder = tmp_path_factory.mktemp("straight")
-    shutil.copytree(key_folder, folder / "keys")
     (folder / "ca.pem").write_bytes(Authority("Clients", system_clock()).pem)
-    copy = copy_of_world(request, "sqlite", folder)
     settings = {
         "DMP_FHIR_CLIENT_CA": str(folder / "ca.pem"),
         "DMP_FHIR_PROXIES": "192.0.2.1",
         "DMP_FHIR_BOUND_TOKENS": "software",
     }
-    server = start_server(folder, next(copy), **settings)
-    yield server
-    stop_server(server)
-    next(copy, None)
+    with world_server(request, "sqlite", folder, **settings) as server:
+        yield server
 
 
 def test_every_spelling_straight_to_the_port(straight: LiveServer, key_folder: Path) -> None:

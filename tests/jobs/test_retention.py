@@ -9,6 +9,7 @@ import pytest
 
 from dmp_fhir import jobs, retention
 from dmp_fhir.audit.placing import append_rows
+from dmp_fhir.audit.verification import verify
 from dmp_fhir.notify.sender import FileSender
 from dmp_fhir.policy.settings import DEFAULT_SETTINGS
 from dmp_fhir.registry import lifecycle
@@ -105,6 +106,9 @@ def test_tf_180_the_trace_outlives_the_record(closed: Database, payloads: Payloa
         run(closed, payloads, tmp_path, now)
         with closed.snapshot() as reader:
             assert reader.row("SELECT COUNT(*) FROM audit_event WHERE record_id = 'r' AND id = 't'") == (1,)
+        # The log is proven without what only the key of the record opened.
+        report = verify(closed, {}, None, 0)
+        assert (report.findings, report.erased > 0) == ([], now > "2034-03")
         tally.count("G", "dates of retention of the trace tried")
 
 

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import selectors
-import shutil
 import socket
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 import requests
@@ -16,7 +14,7 @@ import requests
 from dmp_fhir.limits.stalled import Moved, Watch, moved_of
 from dmp_fhir.limits.underway import Room, Underway
 from tests.support import tally
-from tests.support.server import LiveServer, copy_of_world, start_server, stop_server
+from tests.support.server import LiveServer, world_server
 
 SECONDS = 14
 LOOPBACK = "127.0.0.1"
@@ -150,15 +148,10 @@ def test_room_for_large_bodies_has_an_end() -> None:
 
 
 @pytest.fixture(scope="module")
-def server(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, key_folder: Path
-) -> Iterator[LiveServer]:
+def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
     folder = tmp_path_factory.mktemp("stalled")
-    shutil.copytree(key_folder, folder / "keys")
-    (url,) = copy_of_world(request, "sqlite", folder)
-    server = start_server(folder, url, workers=2, DMP_FHIR_STALL_SECONDS="2")
-    yield server
-    stop_server(server)
+    with world_server(request, "sqlite", folder, workers=2, DMP_FHIR_STALL_SECONDS="2") as server:
+        yield server
 
 
 def stalled(server: LiveServer, number: int) -> list[socket.socket]:

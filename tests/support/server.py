@@ -16,11 +16,13 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import requests
@@ -210,14 +212,16 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def begin_to_serve(data_folder: Path, database_url: str, *, workers: int = 1, **environment: str) -> LiveServer:
-    """`dmp-fhir serve` on a free port, still starting."""
-    port = free_port()
-    base_url = f"http://127.0.0.1:{port}/fhir"
-    settings = {"DMP_FHIR_DATA": str(data_folder), "DATABASE_URL": database_url, "DMP_FHIR_BASE_URL": base_url}
+def begin_to_serve(
+    data_folder: Path, database_url: str, *, workers: int = 1, options: Sequence[str] = (), **environment: str
+) -> LiveServer:
+    """`dmp-fhir serve` on a free port, or that of DMP_FHIR_BASE_URL; still starting."""
+    base_url = environment.setdefault("DMP_FHIR_BASE_URL", f"http://127.0.0.1:{free_port()}/fhir")
+    port = str(urlsplit(base_url).port)
+    settings = {"DMP_FHIR_DATA": str(data_folder), "DATABASE_URL": database_url}
     log = (data_folder / "server.log").open("ab")
     process = subprocess.Popen(
-        [Path(sys.executable).with_name("dmp-fhir"), "serve", "--port", str(port), "--workers", str(workers)],
+        [Path(sys.executable).with_name("dmp-fhir"), "serve", "--port", port, "--workers", str(workers), *options],
         env=os.environ | settings | environment,
         stdout=log,
         stderr=log,
@@ -227,13 +231,16 @@ def begin_to_serve(data_folder: Path, database_url: str, *, workers: int = 1, **
     return LiveServer(base_url, data_folder, database_url, process)
 
 
-def start_server(data_folder: Path, database_url: str, *, workers: int = 1, **environment: str) -> LiveServer:
-    """`dmp-fhir serve` on a free port; answers when this returns. `stop_server` ends it."""
-    server = begin_to_serve(data_folder, database_url, workers=workers, **environment)
+def start_server(
+    data_folder: Path, database_url: str, *, workers: int = 1, authority: str | None = None, **more: Any
+) -> LiveServer:
+    """`dmp-fhir serve`, as `begin_to_serve` begins it; answers when this returns, over https with a certificate of
+    `authority`. `stop_server` ends it."""
+    server = begin_to_serve(data_folder, database_url, workers=workers, **more)
     deadline = time.monotonic() + START_SECONDS
     while True:
         try:
-            requests.get(f"{server.base_url}/metadata", timeout=5)
+            requests.get(f"{server.base_url}/metadata", timeout=5, verify=authority)
             return server
         except requests.ConnectionError:
             if server.process.poll() is not None or time.monotonic() > deadline:
@@ -251,15 +258,20 @@ def stop_server(server: LiveServer) -> None:
         server.process.wait(20)
 
 
+@contextmanager
+def world_server(request: pytest.FixtureRequest, dialect: str, folder: Path, **how: Any) -> Iterator[LiveServer]:
+    """A server process on a copy of the demonstration world in `folder`; `how` as `start_server` takes it."""
+    copy = copy_of_world(request, dialect, folder)
+    server = start_server(folder, next(copy), **how)
+    try:
+        yield server
+    finally:
+        stop_server(server)
+        next(copy, None)
+
+
 @pytest.fixture(scope="module", params=DIALECTS)
-def live_server(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, key_folder: Path
-) -> Iterator[LiveServer]:
+def live_server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
     """A server process on a copy of the demonstration world, one per module and database."""
-    folder = tmp_path_factory.mktemp("live")
-    shutil.copytree(key_folder, folder / "keys")
-    copy = copy_of_world(request, request.param, folder)
-    server = start_server(folder, next(copy))
-    yield server
-    stop_server(server)
-    next(copy, None)
+    with world_server(request, request.param, tmp_path_factory.mktemp("live")) as server:
+        yield server

@@ -96,13 +96,13 @@ def test_searches_of_a_large_trace(
     times: dict[str, list[float]] = {}
     for _ in range(100 if size > 100_000 else 2):
         for name, (path, who) in asked.items():
-            began = time.perf_counter()
+            began = time.process_time()
             ask(path, who)
-            times.setdefault(name, []).append((time.perf_counter() - began) * 1e3)
-    began = time.perf_counter()
+            times.setdefault(name, []).append((time.process_time() - began) * 1e3)
+    began = time.process_time()
     with database.snapshot() as reader:
         touched = log.records_of(reader, PETIT, clock.now - 7 * 86_400_000)
-        account = (time.perf_counter() - began) * 1e3
+        account = (time.process_time() - began) * 1e3
         everything = log.records_of(reader, PETIT, 0)
     assert {row[0] for row in touched} <= {row[0] for row in everything}
     assert sum(row[1] for row in everything if row[0] == claire) >= by_petit
@@ -110,7 +110,7 @@ def test_searches_of_a_large_trace(
     if size > 100_000:
         p95 = ", ".join(f"{name} {sorted(each)[int(len(each) * 0.95)]:.0f} ms" for name, each in times.items())
         counted = (
-            f"{size:,} entries, {number:,} of the patient; over HTTP, traced, p95 of 100: {p95};"
+            f"{size:,} entries, {number:,} of the patient; processor time, traced, p95 of 100: {p95};"
             f" records that an account touched in a week (`review --account`) {account:.0f} ms"
         )
         Figures().add(f"searching a trace of a million entries (TF-179), {database.dialect}", counted, seed=seed)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import shutil
 import socket
 import struct
 import time
@@ -15,7 +14,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.conftest import DIALECTS
-from tests.support.server import LiveServer, copy_of_world, start_server, stop_server
+from tests.support.server import LiveServer, world_server
 from tests.writing.api import JSON, OverHttp, count, stored_counts
 from tests.writing.lots import body, lot, oid
 
@@ -25,17 +24,11 @@ PATIENCE_SECONDS = 30
 
 
 @pytest.fixture(scope="module", params=DIALECTS)
-def narrow(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, key_folder: object
-) -> Iterator[LiveServer]:
+def narrow(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
     """A server with one worker that takes submissions of up to 200,000 bytes."""
     folder = tmp_path_factory.mktemp("narrow")
-    shutil.copytree(str(key_folder), folder / "keys")
-    copy = copy_of_world(request, request.param, folder)
-    server = start_server(folder, next(copy), workers=1, DMP_FHIR_MAX_SUBMISSION=str(LIMIT))
-    yield server
-    stop_server(server)
-    next(copy, None)
+    with world_server(request, request.param, folder, DMP_FHIR_MAX_SUBMISSION=str(LIMIT)) as server:
+        yield server
 
 
 def padded(name: str, size: int) -> bytes:
