@@ -104,19 +104,19 @@ def drill(folder: Path, keys: Path, draw: random.Random, *, moments: int, names:
             expected = {(kind, name) for kind, name, committed in commits if committed <= moment}
             begun = time.monotonic()
             with recovered(cluster, base, target) as again:
+                with psycopg.connect(again) as connection:
+                    there = {(kind, name) for kind, name, _ in connection.execute(COMMITS).fetchall()}
+                found.differences += [f"{target}: {each}" for each in there ^ expected]
                 place = folder / f"again-{found.tried}"
                 # Documents and keys are those of today: the documents are only ever added.
                 shutil.copytree(data / "documents", place / "documents", copy_function=os.link)
                 shutil.copytree(data / "keys", place / "keys")
                 place.chmod(0o700)
-                for command in (["check"], ["audit", "verify"]):
+                for command in (["check"], ["audit", "seal"], ["audit", "verify"]):
                     done = proved(place, again, command)
                     if done:
                         found.differences.append(f"{target}: {command}: {done}")
                 found.seconds.append(time.monotonic() - begun)
-                with psycopg.connect(again) as connection:
-                    there = {(kind, name) for kind, name, _ in connection.execute(COMMITS).fetchall()}
-                found.differences += [f"{target}: {each}" for each in there ^ expected]
                 shutil.rmtree(place)
             found.tried += 1
             found.commits += len(expected)
