@@ -310,6 +310,9 @@ def test_each_act_leaves_exactly_its_entries(world: World, tmp_path: Path) -> No
     assert len(world.traced()) == len(COMMANDS) + 3  # one entry for each record touched (TF-164)
     left["commands"], left["start and stop"] = world.events[before:-2], world.events[-2:]
     _are_documented(left)
+    kinds = [*(name for name in left if name != "commands"), *(f"command {name}" for name in COMMANDS)]
+    print("kinds of acts traced:", "; ".join(kinds))
+    tally.count("G", "kinds of acts traced", len(kinds))
     tally.count("G", "events expected", sum(expected.values()))
     tally.count("G", "found", sum(expected.values()) - sum(missing.values()) + sum(excess.values()))
     tally.count("G", "missing", sum(missing.values()))
