@@ -102,7 +102,7 @@ def test_a_large_log(request: pytest.FixtureRequest, tmp_path: Path, sqlite_temp
             f"{size:,} entries, {added / size * 1e6:.0f} µs each to add, verified in {verified:.0f} s of processor time"
             f" ({size / verified:,.0f} a second); {len(ids)} proofs, {proofs / len(ids) * 1e3:.1f} ms each, the longest"
             f" {longest * 1e3:.0f} ms, the largest {largest:,} bytes; {len(made)} alterations, {len(made)} found with"
-            " their place"
+            " their place, without any index on positions"
         )
         Figures().add("a log of a million entries (TF-169, TF-179), sqlite", counted, seed=seed)
     log.database.close()
