@@ -32,8 +32,10 @@ from tests.backup.conftest import KEY, NewUrl, content_of, differences
 from tests.conftest import DIALECTS
 from tests.rest.bodies import CLAIRE
 from tests.store import rows
+from tests.store.bulk import put
 from tests.support import tally
-from tests.support.keys import reopened, with_keys
+from tests.support.keys import reopened, with_keys, with_new_keys
+from tests.writing.campaigns import Figures
 
 NOW = 1_795_000_000_000
 NAMES_OF_TABLES = {
@@ -434,3 +436,31 @@ def test_a_file_that_is_there_is_not_written_over(small: Path, database: Databas
         make(small, KEY, database, payloads, NOW)
     assert small.read_bytes() == before
     assert [path.name for path in small.parent.glob(".*.part")] == []
+
+
+@pytest.mark.campaign
+@pytest.mark.parametrize(("source", "target"), [("sqlite", "postgresql"), ("postgresql", "sqlite")])
+def test_tf_240_thousands_of_documents(source: str, target: str, tmp_path: Path, new_url: NewUrl) -> None:
+    documents, url, other = 20_000, new_url(source), new_url(target)
+    schema.upgrade(url)
+    count = put(url, documents, "moved")
+    payloads, there = PayloadStore(tmp_path / "documents"), PayloadStore(tmp_path / "there")
+    for number in range(documents):
+        payloads.put(b"moved-d%d" % number)  # the content that bulk.py gives the hash of
+    database = with_new_keys(url, tmp_path / "record_keys")
+    for number in range(100):
+        with database.transaction() as tx:
+            tx.at_the_end(append_rows, [rows.trace("moved-r1", f"t{number}-{n}") for n in range(20)])
+    manifest = make(tmp_path / "backup", KEY, database, payloads, NOW)
+    assert (manifest.documents.count, manifest.documents.absent) == (documents, ())
+    restore(tmp_path / "backup", KEY, other, there, opening=with_its_keys(tmp_path))
+    found = differences(url, payloads, other, there)
+    copy = with_its_keys(tmp_path)(other)
+    assert make(tmp_path / "again", KEY, copy, there, NOW) == manifest
+    copy.close()
+    database.close()
+    assert found == []
+    counted = (
+        f"{documents:,} documents, {count + 2_000:,} rows, differences {len(found)}; a backup of the copy is the same"
+    )
+    Figures().add(f"moved from {source} to {target} (TF-240)", counted, seed="none")

@@ -23,6 +23,7 @@ RESTORED, LOADED = "tests/backup/test_restoring.py", "tests/backup/test_under_lo
 SCHEMA, KEYS, SEALING = "tests/store/test_schema.py", "tests/keys/test_key_store.py", "tests/keys/test_sealing.py"
 CALLERS, CERTIFICATES = "tests/hostile/test_callers.py", "tests/identity/test_certificates.py"
 EXPIRING = "tests/identity/test_expiring.py"
+ON_DATA = "tests/store/test_migrations_on_data.py"
 DATES = "tests/registry/search/test_dates.py"
 
 PROVED: dict[str, tuple[str, ...]] = {
@@ -96,15 +97,27 @@ PROVED: dict[str, tuple[str, ...]] = {
     "TF-233": (f"{LOADED}::test_tf_233_backups_while_clients_write",),
     "TF-235": (f"{RESTORED}::test_tf_235_a_bad_backup_is_found_before_anything_is_touched",),
     "TF-236": (f"{RESTORED}::test_tf_236_a_stolen_backup_tells_nothing",),
-    "TF-237": (f"{SCHEMA}::test_down_to_nothing_and_up_again_on_a_populated_database",),
+    "TF-234": ("tests/backup/test_point_in_time.py::test_tf_234_any_moment",),  # a campaign: benchmarks/campaigns.md
+    "TF-237": (
+        f"{ON_DATA}::test_tf_238_every_step_is_killed_and_run_again",
+        f"{ON_DATA}::test_tf_237_from_every_released_schema",
+    ),
     "TF-238": (
-        f"{SCHEMA}::test_a_migration_that_fails_leaves_the_version_before",
+        f"{ON_DATA}::test_tf_238_every_step_is_killed_and_run_again",
+        f"{ON_DATA}::test_tf_238_the_disk_is_full",
+        f"{ON_DATA}::test_tf_238_somebody_holds_a_lock",
         f"{SCHEMA}::test_two_programs_may_migrate_at_once",
     ),
-    "TF-239": (f"{SCHEMA}::test_down_and_up_one_step_keeps_every_row",),
+    "TF-239": (
+        f"{ON_DATA}::test_tf_239_what_a_way_back_loses_is_told_before",
+        f"{RESTORED}::test_a_registry_that_was_served_is_replaced",
+    ),
     "TF-240": (f"{RESTORED}::test_restore_drill",),
     "TF-241": (f"{KEYS}::test_rotations_killed_half_way_while_others_read",),
-    "TF-242": (f"{KEYS}::test_whatever_is_missing_or_wrong_stops_the_start_and_changes_nothing",),
+    "TF-242": (
+        f"{KEYS}::test_whatever_is_missing_or_wrong_stops_the_start_and_changes_nothing",
+        f"{KEYS}::test_a_key_service_that_is_away_or_slow",
+    ),
     "TF-243": (f"{REST}::test_what_changed_places_is_never_served", f"{SEALING}::test_a_body_opens_nowhere_else"),
     "TF-244": (f"{SEALING}::test_no_key_and_nonce_twice",),
     "TF-245": (f"{RETENTION}::test_tf_245_ten_years_to_the_day",),
@@ -122,9 +135,7 @@ PROVED: dict[str, tuple[str, ...]] = {
     ),
     "TF-250": ("tests/test_safety.py::test_no_command_takes_a_secret", f"{SEALING}::test_nothing_shows_a_key"),
 }
-ELSEWHERE: dict[str, str] = {
-    "TF-234": "restoring to a moment is PostgreSQL's own business (docs/operating.md)",
-}
+ELSEWHERE: dict[str, str] = {}
 ENTRIES = {
     "F": [f"TF-{number}" for number in range(149, 161)],
     "G": [f"TF-{number}" for number in range(161, 181)],

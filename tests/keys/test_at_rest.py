@@ -7,7 +7,6 @@ import base64
 import json
 import shutil
 from collections.abc import Callable, Iterator
-from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -155,10 +154,13 @@ def altered(database: Database, act: Callable[[Transaction], object]) -> None:
         act(tx)
 
 
+SHIFTS = 6
+
+
 def test_what_changed_places_is_never_served(
     registry: Caller, office: Office, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Bodies and documents of one record, each put in the place of the next one."""
+    """Bodies and documents of one record, each put in the place of another one: the next, the one after it…"""
     database, record_id = office.services.database, office.record(CLAIRE)
     versions = office.rows(
         "SELECT resource_id, body FROM resource_version WHERE record_id = :record"
@@ -169,28 +171,32 @@ def test_what_changed_places_is_never_served(
         "SELECT id, sha256 FROM payload WHERE record_id = :record AND resource_type = 'Binary' ORDER BY id",
         record=record_id,
     )[:10]
+    addresses = [f"DocumentReference/{name}/_history/1" for name, _ in versions]
+    addresses += [f"Binary/{name}" for name, _ in payloads]
 
-    def swap(tx: Transaction) -> None:
-        for (name, _), (_, body) in pairwise(versions):
-            where = {"body": body, "name": name, "record": record_id}
-            tx.execute(
-                "UPDATE resource_version SET body = :body WHERE record_id = :record AND resource_id = :name"
-                " AND version = 1",
-                where,
-            )
-        for (name, _), (_, digest) in pairwise(payloads):
-            where = {"digest": digest, "name": name, "record": record_id}
-            tx.execute("UPDATE payload SET sha256 = :digest WHERE record_id = :record AND id = :name", where)
+    def put(shift: int) -> Callable[[Transaction], None]:
+        def act(tx: Transaction) -> None:
+            for n, (name, _) in enumerate(versions):
+                where = {"body": versions[(n + shift) % len(versions)][1], "name": name, "record": record_id}
+                tx.execute(
+                    "UPDATE resource_version SET body = :body WHERE record_id = :record AND resource_id = :name"
+                    " AND version = 1",
+                    where,
+                )
+            for n, (name, _) in enumerate(payloads):
+                where = {"digest": payloads[(n + shift) % len(payloads)][1], "name": name, "record": record_id}
+                tx.execute("UPDATE payload SET sha256 = :digest WHERE record_id = :record AND id = :name", where)
 
-    altered(database, swap)
-    addresses = [f"DocumentReference/{name}/_history/1" for name, _ in versions[:-1]]
-    addresses += [f"Binary/{name}" for name, _ in payloads[:-1]]
-    answers = [registry.get(address, by=CLAIRE_HERSELF) for address in addresses]
-    served = [address for address, answer in zip(addresses, answers, strict=True) if answer.status == 200]
-    tally.count("K", "ciphertexts moved or damaged", len(addresses))
-    tally.count("K", "served", len(served))
-    assert served == []
-    assert any(answer.status == 500 for answer in answers)
+        return act
+
+    for shift in range(1, SHIFTS + 1):
+        altered(database, put(shift))
+        answers = [registry.get(address, by=CLAIRE_HERSELF) for address in addresses]
+        served = [address for address, answer in zip(addresses, answers, strict=True) if answer.status == 200]
+        tally.count("K", "ciphertexts moved or damaged", len(addresses))
+        tally.count("K", "served", len(served))
+        assert served == []
+        assert any(answer.status == 500 for answer in answers)
     assert any("does not open" in record.getMessage() for record in caplog.records if record.name == "dmp_fhir.alert")
     assert len(check(database, office.services.payloads)) >= len(addresses)
 
@@ -206,7 +212,16 @@ def test_a_destroyed_record_is_unreadable_in_an_older_backup(
     make(tmp_path / "older", key, services.database, services.payloads, office.clock())
     assert registry.create(closing(CLAIRE), by=CLAIRE_HERSELF).status == 201
     services.database.write(lambda tx: lifecycle.ask_erasure(tx, record_id, office.clock()))
-    assert jobs._Jobs(services.database, office.clock(), services.policy, THIS_SERVER).erase() == 1
+    others = [row[0] for row in office.rows("SELECT id FROM record WHERE status = 'open' ORDER BY id")][:4]
+
+    def close(tx: Transaction) -> None:
+        for other in others:
+            tx.execute("UPDATE record SET status = 'closed' WHERE id = :id", {"id": other})
+            lifecycle.follow_status(tx, other, "open", "closed", office.clock())
+            lifecycle.ask_erasure(tx, other, office.clock())
+
+    services.database.write(close)
+    assert jobs._Jobs(services.database, office.clock(), services.policy, THIS_SERVER).erase() == 5
     ((event_id,),) = office.rows(
         "SELECT id FROM audit_event WHERE record_id = :record AND action = 'D'", record=record_id
     )
@@ -223,9 +238,10 @@ def test_a_destroyed_record_is_unreadable_in_an_older_backup(
     with database.snapshot() as reader:
         wanted = {"record": record_id}
         assert reader.row("SELECT 1 FROM record WHERE id = :record", wanted)
+    tally.count("K", "destroyed records in older backups", 1 + len(others))
     tally.count("K", "bodies of destroyed records in backups", len(unreadable))
     tally.count("K", "of them readable", 0)
-    assert jobs.erase_again(database, office.clock()) == 1
+    assert jobs.erase_again(database, office.clock()) == 5
     with database.snapshot() as reader:
         assert reader.row("SELECT 1 FROM record WHERE id = :record", {"record": record_id}) is None
     assert check(database, payloads) == []

@@ -13,7 +13,9 @@ from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 from time import monotonic
+from typing import Any
 
+import psycopg
 import pytest
 
 from dmp_fhir.app import open_database
@@ -22,7 +24,7 @@ from dmp_fhir.store import key_store as module
 from dmp_fhir.store import masters as masters_module
 from dmp_fhir.store import schema
 from dmp_fhir.store.database import Database
-from dmp_fhir.store.errors import KeyDestroyed, KeysRefused, KeysUnavailable
+from dmp_fhir.store.errors import KeyDestroyed, KeysRefused, KeysUnavailable, StoreUnavailable
 from dmp_fhir.store.key_ring import KeyRing
 from dmp_fhir.store.key_store import LOOKUP, KeyStore
 from dmp_fhir.store.masters import MasterKeyFiles, MasterKeyList
@@ -294,6 +296,33 @@ def test_whatever_is_missing_or_wrong_stops_the_start_and_changes_nothing(
     (folder / "master-1.key").write_text(good)
     (folder / "master-1.key").chmod(0o600)
     KeyStore.open(url, MasterKeyFiles(folder)).close()
+
+
+def test_a_key_service_that_is_away_or_slow(postgres_server: Any, tmp_path: Path) -> None:
+    """Neither read nor written meanwhile (503), nothing made in its place, and as before when it is back."""
+    name = "keys_away"
+    url, masters = postgres_server.create_database(name), MasterKeyFiles(tmp_path / "keys")
+    store = KeyStore.create(url, masters, 1)
+    store.make(["r"], 1)
+    key, ring = store.key("r"), KeyRing(store)
+    with psycopg.connect(postgres_server.url("postgres"), autocommit=True) as admin:
+        admin.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+        admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name])
+        for act in (lambda: ring.of("r"), lambda: store.make(["s"], 2), lambda: KeyStore.open(url, masters)):
+            with pytest.raises(StoreUnavailable):
+                act()
+            tally.count("K", "bad keys tried")
+        admin.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+    with psycopg.connect(url) as holder:
+        holder.execute("LOCK TABLE record_key")
+        with pytest.raises(StoreUnavailable):
+            ring.of("r")
+        tally.count("K", "bad keys tried")
+    assert store.key("r") == key
+    with pytest.raises(KeysUnavailable, match="no key"):
+        store.key("s")
+    store.close()
+    postgres_server.drop_database(name)
 
 
 def test_wrapped_keys_open_for_their_record_only(store: KeyStore) -> None:

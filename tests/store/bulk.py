@@ -119,7 +119,7 @@ def _document(record: str, name: str, number: int) -> Iterator[tuple[str, Row]]:
     yield "unique_identifier", rows.unique_id(f"urn:oid:{name}", record, name)
     changes = {"title": f"Compte rendu {number}", "date_low": 2**41 + number, "date_high": 2**41 + number, "version": 1}
     yield "document", rows.document(record, name, type_code=f"{number % 90}", archived=number % 9 == 0, **changes)
-    yield "payload", rows.payload(record, f"b-{name}", name, b"x" * 7, digest) | {"sha1": digest[:20]}
+    yield "payload", rows.payload(record, f"b-{name}", name, name.encode(), digest) | {"sha1": digest[:20]}
     for kind, identifier in (("person", f"8997{number % 400:08}"), ("structure", "1990000010")):
         yield "document_author", {"record_id": record, "document_id": name, "kind": kind, "identifier": identifier}
     found = {"record_id": record, "resource_type": "DocumentReference", "resource_id": name}
