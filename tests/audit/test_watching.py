@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +21,15 @@ SIZE = 2_600
 
 
 @pytest.fixture
-def log(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Log:
+def log(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Log]:
     monkeypatch.setattr("dmp_fhir.audit.watching.NEWEST", 512)
     monkeypatch.setattr("dmp_fhir.audit.watching.OLDER", 512)
     made = Log.made(database_url, tmp_path)
     made.grow(SIZE, at_once=500)
     made.seal()
     disarm(made.database)
-    return made
+    yield made
+    made.database.close()
 
 
 def watch_of(log: Log) -> Watch:
