@@ -36,7 +36,7 @@ class Shelf:
 
     def key(self, record_id: str, resource_type: str, resource_id: str) -> dict[str, str]:
         if self.table == "record":
-            return {"id": record_id}
+            return {"id": resource_id}
         key = {"record_id": record_id, "id": resource_id}
         return key | {"resource_type": resource_type} if self.table == "party" else key
 

@@ -226,3 +226,13 @@ def test_the_comparison_sees_what_it_looks_for(world: Registry) -> None:
     document, _, _ = document_of(world, "1.9")
     with pytest.raises(AssertionError):
         same_path(world, lambda name: world.talk.get(f"DocumentReference/{name}", by="dr-moreau"), document)
+
+
+@pytest.mark.parametrize("kind", [*KINDS, "CareTeam", "Practitioner"])
+def test_nothing_is_found_where_one_looked_last(world: Registry, kind: str) -> None:
+    """Whoever sees the record, by an id that nobody has."""
+    for by in ("dr-moreau", "patient-claire-martin"):
+        assert world.talk.get(f"DocumentReference?patient.identifier={quote(CLAIRE)}", by=by).status == 200
+        for end in ("", "/_history", "/_history/1"):
+            answer = world.talk.get(f"{kind}/{NOBODY}{end}", by=by)
+            assert answer.status in (404, 405), answer.content
