@@ -7,6 +7,7 @@ import shutil
 
 from dmp_fhir.store import schema
 from dmp_fhir.store.database import Database, StoreDamaged, StoreUnavailable
+from dmp_fhir.store.key_store import LOOKUP
 from dmp_fhir.store.payloads import PayloadStore
 
 _COUNTS = {
@@ -25,8 +26,11 @@ _SIZE = {
 
 
 def is_ready(database: Database, payloads: PayloadStore) -> bool:
-    """Whether the database answers, has the schema of this program, and documents can be written."""
+    """Whether the database answers, has the schema of this program, its keys are at hand, and documents can be
+    written."""
     try:
+        if database.keys is not None:
+            database.keys.store.key(LOOKUP)
         with database.snapshot() as reader:
             found = reader.row("SELECT version_num FROM alembic_version")
         space = os.statvfs(payloads.folder)

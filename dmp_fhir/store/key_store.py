@@ -68,6 +68,7 @@ class KeyStore:
         self.masters = masters
         self.database = Database(url)
         self.id = ""
+        self._file = _file_of(url)
 
     @classmethod
     def create(cls, url: str, masters: MasterKeys, now_ms: int) -> KeyStore:
@@ -130,10 +131,18 @@ class KeyStore:
             self.masters.unwrap(version, _PROOF, proof)
         self.masters.unwrap(sample[0], LOOKUP, bytes(sample[1]))
 
+    def _still_here(self) -> None:
+        """SQLite goes on in a file that was taken away, and what it writes there is lost with the last connection."""
+        if _file_of(self.url) != self._file:
+            raise KeysUnavailable(
+                "the file of the key store was taken away or replaced: put it back, or restart with the one in place"
+            )
+
     # --- one key --------------------------------------------------------------------------------------
 
     def key(self, record_id: str) -> bytes:
         """The key of a record; KeyDestroyed when it was erased, KeysUnavailable when there is none."""
+        self._still_here()
         for attempt in (1, 2):
             with self.database.snapshot() as reader:
                 row = reader.row("SELECT master, wrapped FROM record_key WHERE record_id = :id", {"id": record_id})
@@ -143,10 +152,9 @@ class KeyStore:
                 raise KeyDestroyed("the key of this record was destroyed")
             try:
                 return self.masters.unwrap(row[0], record_id, bytes(row[1]))
-            except KeysRefused:
-                raise
             except KeysUnavailable:
-                # A rotation in another process: its new version, or the row as it is by now.
+                # A rotation in another process: its new version, or the row as it is by now; or a wrong master key
+                # that was read while it was there.
                 if attempt == 2:
                     raise
                 self.masters.reload()
@@ -155,17 +163,19 @@ class KeyStore:
     def make(self, record_ids: Iterable[str], now_ms: int) -> None:
         """Make the keys that are not there, durably, before anything is sealed with them. KeyDestroyed for a record
         that was erased."""
+        self._still_here()
         names = list(record_ids)
         for start in range(0, len(names), BATCH):
             self.database.write(lambda tx, some=names[start : start + BATCH]: self._make(tx, some, now_ms))  # type: ignore[misc]
 
     def _make(self, tx: Transaction, names: list[str], now_ms: int) -> None:
         lock = " FOR SHARE" if tx.dialect == "postgresql" else ""
-        newest = tx.row("SELECT version FROM master_key WHERE retired IS NULL ORDER BY version DESC LIMIT 1" + lock)
+        newest = tx.row(
+            "SELECT version, proof FROM master_key WHERE retired IS NULL ORDER BY version DESC LIMIT 1" + lock
+        )
         if newest is None:
             raise KeysUnavailable("the key store has no master key")
-        if newest[0] not in self.masters.versions:
-            self.masters.reload()
+        self._prove(newest[0], bytes(newest[1]))
         for name in names:
             row = tx.row("SELECT destroyed FROM record_key WHERE record_id = :id", {"id": name})
             if row is None:
@@ -182,6 +192,14 @@ class KeyStore:
                 )
             elif row[0] is not None:
                 raise KeyDestroyed("the key of this record was destroyed")
+
+    def _prove(self, version: int, proof: bytes) -> None:
+        """This master key is the one of its version. Wrapped by a wrong one, a new key would be lost."""
+        try:
+            self.masters.unwrap(version, _PROOF, proof)
+        except KeysUnavailable:
+            self.masters.reload()
+            self.masters.unwrap(version, _PROOF, proof)
 
     def trace_key(self) -> TraceKey | None:
         """The key that seals the entries of the trace; None before `begin_trace`."""
@@ -203,6 +221,7 @@ class KeyStore:
 
     def destroy(self, record_ids: Iterable[str], now_ms: int) -> int:
         """Destroy keys for good; how many were there. SQLite overwrites the row and empties its log."""
+        self._still_here()
         names = [name for name in record_ids if name and not name.startswith(LOOKUP)]
 
         def work(tx: Transaction) -> int:
@@ -349,6 +368,17 @@ def exists(url: str) -> bool:
             return reader.row(_EXISTS[reader.dialect]) is not None
     finally:
         database.close()
+
+
+def _file_of(url: str) -> tuple[int, int] | None:
+    """Which file is at the address of a key store; None when there is none, and for PostgreSQL."""
+    if dialect_of(url) != "sqlite":
+        return None
+    try:
+        found = os.stat(path_of(url))
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def copy(url: str, target: Path) -> None:

@@ -441,7 +441,7 @@ def test_a_file_that_is_there_is_not_written_over(small: Path, database: Databas
 @pytest.mark.campaign
 @pytest.mark.parametrize(("source", "target"), [("sqlite", "postgresql"), ("postgresql", "sqlite")])
 def test_tf_240_thousands_of_documents(source: str, target: str, tmp_path: Path, new_url: NewUrl) -> None:
-    documents, url, other = 20_000, new_url(source), new_url(target)
+    documents, url, other = 50_000, new_url(source), new_url(target)
     schema.upgrade(url)
     count = put(url, documents, "moved")
     payloads, there = PayloadStore(tmp_path / "documents"), PayloadStore(tmp_path / "there")
