@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import shutil
@@ -11,9 +12,11 @@ from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import click
 import pytest
+import requests
 from click.testing import CliRunner
 
 from dmp_fhir.app import build_services, create_app
@@ -22,10 +25,12 @@ from dmp_fhir.cli import COMMANDS, main
 from dmp_fhir.identity.sandbox import ISSUER, KEY_FILE, Sandbox
 from dmp_fhir.safety import ALL, AT_EVERY_START, Place, describe, problems, refuse_unsafe
 from dmp_fhir.settings import BadSetting, Settings
+from dmp_fhir.store import schema
 from dmp_fhir.store.database import Database
 from tests.readme.tour import ROOT
 from tests.support import tally
 from tests.support.atna import certificates
+from tests.support.server import start_server, stop_server
 
 
 @pytest.fixture
@@ -368,6 +373,37 @@ def test_no_command_takes_a_secret() -> None:
     options = [option for command in found for each in command.params for option in each.opts]
     assert len(found) > len(COMMANDS)
     assert not [option for option in options if any(word in option for word in words)]
+
+
+def test_no_secret_of_a_process_in_sight(folder: Path, sqlite_world: Path) -> None:
+    """Not in the list of processes, in the log, in answers, nor in what a start prints that its keys stop."""
+    master, metrics = base64.b64encode(os.urandom(32)).decode(), "canary-of-metrics-9d1f"
+    environment = {"DMP_FHIR_MASTER_KEYS": f"1:{master}", "DMP_FHIR_METRICS_SECRET": metrics}
+    url = f"sqlite:///{folder}/registry.sqlite"
+    shutil.copytree(sqlite_world / "keys", folder / "data" / "keys", dirs_exist_ok=True)
+    (folder / "data" / "keys" / "record-keys.sqlite").unlink()
+    schema.upgrade(url)
+    data = folder / "data"
+    server = start_server(data, url, workers=2, **environment)
+    try:
+        seen = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if path.exists()]
+        assert any(b"serve" in each and str(urlsplit(server.base_url).port).encode() in each for each in seen)
+        root = server.base_url.removesuffix("/fhir")
+        for path in ("/fhir/metadata", "/metrics", "/health/ready", "/fhir/Patient/x", "/%00", "/fhir/$environment"):
+            answer = requests.get(root + path, headers={"Authorization": f"Bearer {metrics}"}, timeout=10)
+            seen.append(answer.content + str(answer.headers).encode())
+    finally:
+        stop_server(server)
+    wrong = base64.b64encode(os.urandom(32)).decode()
+    with pytest.raises(RuntimeError, match="not the one that wrapped") as stopped:
+        start_server(data, url, **environment | {"DMP_FHIR_MASTER_KEYS": f"1:{wrong}"})
+    seen += [(data / "server.log").read_bytes(), str(stopped.value).encode()]
+    for secret in (master, wrong, metrics):
+        forms = [secret.encode()]
+        if secret != metrics:
+            forms += [base64.b64decode(secret), base64.b64decode(secret).hex().encode()]
+        tally.count("K", "secrets found in sight", sum(form in each for form in forms for each in seen))
+        assert not any(form in each for form in forms for each in seen)
 
 
 def test_the_checkout_holds_no_secret() -> None:
