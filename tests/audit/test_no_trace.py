@@ -52,6 +52,14 @@ def _by_engine(own: Database, other: Database, pragma: str, state: str) -> None:
 
 
 def full(own: Database, other: Database) -> None:
+    if own.dialect == "sqlite":
+        # Or entries would go on as long as the pages they come to have room.
+        with other.transaction() as tx:
+            tx.execute("CREATE TABLE filling (bytes)")
+            tx.execute(
+                "CREATE TRIGGER filling BEFORE INSERT ON audit_event"
+                " BEGIN INSERT INTO filling VALUES (zeroblob(10000000)); END"
+            )
     _by_engine(own, other, "max_page_count = 1", "53100")
 
 
@@ -145,8 +153,6 @@ def test_nothing_is_answered_without_its_trace(
     with other.snapshot() as reader:
         before = reader.row("SELECT COUNT(*) FROM resource_version")
     fault = FAULTS[name](own, other)
-    while name == "full" and acts(client, bearer, "missing")[0].status_code != 503:
-        pass  # what is left of the last pages
     if fault is None:
         answers = acts(client, bearer, document)
     else:
