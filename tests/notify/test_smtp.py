@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from email import message_from_bytes
 from email.message import Message
 from email.policy import default
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -124,8 +125,8 @@ def registry(database: Database) -> Database:
     return database
 
 
-def messages(database: Database, kind: str, topic: str, *recipients: tuple[str, str]) -> None:
-    database.write(lambda tx: post(tx, "r", kind, topic, recipients, NOW))
+def messages(database: Database, kind: str, topic: str, *recipients: tuple[str, str], at: int = NOW) -> None:
+    database.write(lambda tx: post(tx, "r", kind, topic, recipients, at))
 
 
 PATIENT, PARENT, PHYSICIAN = ("patient", "274036912390153"), ("representative", "1"), ("treating_physician", DOCTOR)
@@ -238,8 +239,9 @@ def test_killed_between_sending_and_noting(registry: Database, mail: MailServer,
     twice = lost = 0
     for at in range(1, 7):
         box.mails.clear()
-        for kind in kinds:
-            messages(registry, kind, f"{kind}|{at}", PATIENT, PARENT)
+        # A mail and a file in turn: messages of one instant are sent in any order.
+        for n, (kind, recipient) in enumerate(product(kinds, (PATIENT, PARENT))):
+            messages(registry, kind, f"{kind}|{at}", recipient, at=NOW + n)
         files = FileSender(tmp_path / f"o{at}")
         sender = SmtpSender(mail, registry, files)
         with pytest.raises(KeyboardInterrupt):
