@@ -236,7 +236,7 @@ def test_nothing_is_found_where_one_looked_last(world: Registry, kind: str) -> N
 
 
 def test_an_entry_uuid_alone_finds_nothing_where_one_looked_last(world: Registry) -> None:
-    """It is nobody's uniqueId, so it names no record (D12): what stands for its record is not searched for the answer."""
+    """It is nobody's uniqueId, so it names no record (D12): what stands for its record gives no answer."""
     document, _, unique_id = document_of(world, "1.9")
     tree = world.talk.get(f"DocumentReference/{document}", by="dr-moreau").tree
     (entry_uuid,) = [each["value"] for each in tree["identifier"] if each.get("use") == "official"]
