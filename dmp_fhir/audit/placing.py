@@ -62,7 +62,11 @@ def _append(tx: Transaction, rows: Sequence[Row]) -> None:
         row["leaf"] = leaf_of(row, digest)
         tree.append(row["leaf"])
         row["seal"] = seal_of(key, tree, row)
-    tx.insert_many("audit_event", rows)
+    try:
+        tx.insert_many("audit_event", rows)
+    except UniqueViolation as taken:
+        # Under the lock of the tree nobody else writes here: somebody put an entry behind its end.
+        raise StoreDamaged("the place of the next entry is taken: dmp-fhir audit verify") from taken
     for number in range(first >> TILE_BITS, tree.size >> TILE_BITS):
         _complete_tile(tx, number, [row["leaf"] for row in rows], first)
     tx.execute(

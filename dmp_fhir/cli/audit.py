@@ -13,6 +13,7 @@ from dmp_fhir.audit import proofs
 from dmp_fhir.audit.administration import trace_command
 from dmp_fhir.audit.answers import consistency_answer, inclusion_answer
 from dmp_fhir.audit.events import THIS_SERVER
+from dmp_fhir.audit.findings import Report
 from dmp_fhir.audit.forwarding import forward
 from dmp_fhir.audit.grants import grants_for
 from dmp_fhir.audit.heads import HeadKeys, Witness
@@ -47,20 +48,25 @@ def verify(as_json: bool, heads: Path | None) -> None:
     """Read the whole log and prove it, or name the first entry that was altered, removed, inserted or moved. Exit code
     1 when something is wrong. Safe while the server runs."""
     settings = current_settings()
-    database, keys = registry_of(settings), HeadKeys(settings.key_folder).public()
-    report = verify_log(database, keys, Witness(heads or settings.heads_folder), system_clock())
-    if as_json:
-        click.echo(json.dumps(report.as_dict(), indent=1))
-    else:
-        for finding in report.findings:
-            click.echo(str(finding))
-        click.echo(
-            f"{report.entries} entries of {report.records} records, {report.erased} erased; {report.heads} signed"
-            f" heads, {report.unsealed} entries since the latest"
-        )
-        click.echo("proven" if report.proven else f"NOT PROVEN: {len(report.findings)} findings, the first one above")
-    note_reading(database, "audit-read", "PREUVE_FAITE" if report.proven else "PREUVE_IMPOSSIBLE")
+    keys = HeadKeys(settings.key_folder).public()
+    with closing(registry_of(settings)) as database:
+        report = verify_log(database, keys, Witness(heads or settings.heads_folder), system_clock())
+        if as_json:
+            click.echo(json.dumps(report.as_dict(), indent=1))
+        else:
+            for finding in report.findings:
+                click.echo(str(finding))
+            click.echo(_counted(report))
+        note_reading(database, "audit-read", "PREUVE_FAITE" if report.proven else "PREUVE_IMPOSSIBLE")
     sys.exit(0 if report.proven else 1)
+
+
+def _counted(report: Report) -> str:
+    proven = "proven" if report.proven else f"NOT PROVEN: {len(report.findings)} findings, the first one above"
+    return (
+        f"{report.entries} entries of {report.records} records, {report.erased} erased; {report.heads} signed heads,"
+        f" {report.unsealed} entries since the latest\n{proven}"
+    )
 
 
 @audit.command()
