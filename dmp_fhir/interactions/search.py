@@ -7,7 +7,7 @@ https://profiles.ihe.net/ITI/MHD/ITI-67.html
 from __future__ import annotations
 
 import uuid
-from typing import Any
+from typing import Any, NoReturn
 
 import orjson
 
@@ -57,13 +57,14 @@ def search(gate: Gate) -> Response:
     query = parse(resource_type, pairs, lenient=lenient, base_url=gate.exchange.base_url)
     if resource_type == "Patient":
         _limit_probes(gate, query)
-    record_id = _record(gate, query)
+    record_id, known = _record(gate, query)
     decision = None
     if record_id is not None and record_id != NOWHERE:
         decision = gate.permit(_action(gate, query), None if record_id == DIRECTORY else record_id)
     page = _run(gate, query, record_id, cursor)
+    if not known or record_id == NOWHERE:
+        page, record_id, decision = _nothing(query), None, None
     gate.found(something=bool(page.matches or page.total))
-    record_id = None if record_id == NOWHERE else record_id
     remarks = list(query.remarks)
     if resource_type == "Patient" and record_id:
         remarks += access_remark(gate, record_id)
@@ -141,34 +142,33 @@ def _limit_probes(gate: Gate, query: SearchQuery) -> None:
 # --- which record ---------------------------------------------------------------------------------
 
 
-def _record(gate: Gate, query: SearchQuery) -> str | None:
-    """The record the search runs in, DIRECTORY for people of no record, None when there is none to find.
+def _record(gate: Gate, query: SearchQuery) -> tuple[str | None, bool]:
+    """The record the search runs in, DIRECTORY for people of no record, None when there is none to find; and whether
+    what it finds there is the answer.
 
     D12: a search names its patient, except by document identifier; patients and representatives search their own
     record.
     """
     if query.resource_type in DIRECTORY_TYPES:
-        return DIRECTORY
+        return DIRECTORY, True
     if query.patients:
         found = {find_record(gate.reader, each) for each in query.patients}
-        return found.pop() if len(found) == 1 else None
+        return (found.pop() if len(found) == 1 else None), True
     bound = _own_record(gate)
     if bound is not None:
-        return find_record(gate.reader, bound)
+        return find_record(gate.reader, bound), True
     if query.resource_type == "DocumentReference" and (identified := _by_identifier(query)):
         owner = owner_of(gate.reader, UNIQUE_ID, identified)
-        return _place(gate, query, owner.record_id if owner else None)
+        return _place(gate, query, owner.record_id if owner else None), owner is not None
     _refuse_without_patient(gate, query)
-    return None
 
 
 def _place(gate: Gate, query: SearchQuery, home: str | None) -> str:
-    """Where a document is looked for that is named without its patient: in its record, or NOWHERE when the caller may
-    not look there, as for an identifier that nobody has (TF-153)."""
+    """Where a document is looked for that is named without its patient: in its record, or in NOWHERE when the caller
+    may not look there. For an identifier that nobody has, the record where they looked last stands for it (TF-153)."""
     record_id = gate.look_into(home)
     acts = (Action.DOC_LIST, _action(gate, query))
-    permitted = all(gate.decide(act, record_id).permit for act in acts)
-    return home if permitted and home is not None else NOWHERE
+    return record_id if all(gate.decide(act, record_id).permit for act in acts) else NOWHERE
 
 
 def _own_record(gate: Gate) -> PatientByIdentifier | None:
@@ -188,7 +188,7 @@ def _by_identifier(query: SearchQuery) -> str | None:
     return None
 
 
-def _refuse_without_patient(gate: Gate, query: SearchQuery) -> None:
+def _refuse_without_patient(gate: Gate, query: SearchQuery) -> NoReturn:
     asked = "identifier" if query.resource_type == "Patient" else "patient.identifier"
     refuse(
         400,
@@ -212,12 +212,16 @@ def _is_find_id(criteria: tuple[Criterion, ...]) -> bool:
     return any(each.parameter.code == "identifier" and each.modifier is None for each in criteria)
 
 
+def _nothing(query: SearchQuery) -> Page:
+    return Page(0 if query.with_total or query.count_only else None, [], [], None, None)
+
+
 def _run(gate: Gate, query: SearchQuery, record_id: str | None, cursor: Cursor | None) -> Page:
     if record_id is None:
         if query.resource_type != "Patient":
             # The same answer whether or not the record exists (D27); TD0.2 alone tells (AR-14).
             gate.permit_not_linked(_action(gate, query))
-        return Page(0 if query.with_total or query.count_only else None, [], [], None, None)
+        return _nothing(query)
     predicates = {} if record_id == DIRECTORY else gate.predicates(record_id, _action(gate, query))
     again = predicates["DocumentReference"].again if predicates else None
     return execute(gate.reader, query, Scope(record_id, predicates, again=again), cursor)

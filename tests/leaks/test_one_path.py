@@ -116,10 +116,7 @@ def test_hidden_documents(world: Registry, by: str, number: str) -> None:
     for method in ("GET", "HEAD"):
         for end in ("", "/_history/1", "/_history/2"):
             same_path(world, lambda name, m=method, e=end: ask(m, f"{kind}/{name}{e}", by=by), payload_id)
-    # Without its patient, what nobody has is looked for with the rights of somebody authorised: those of the treating
-    # physician are another clause.
-    alone = () if by == "dr-moreau" else ("",)
-    for search in (*alone, f"patient.identifier={quote(CLAIRE)}&"):
+    for search in ("", f"patient.identifier={quote(CLAIRE)}&"):
         same_path(
             world,
             lambda value, s=search: ask("GET", f"DocumentReference?{s}identifier={quote(value)}", by=by),
@@ -236,3 +233,13 @@ def test_nothing_is_found_where_one_looked_last(world: Registry, kind: str) -> N
         for end in ("", "/_history", "/_history/1"):
             answer = world.talk.get(f"{kind}/{NOBODY}{end}", by=by)
             assert answer.status in (404, 405), answer.content
+
+
+def test_an_entry_uuid_alone_finds_nothing_where_one_looked_last(world: Registry) -> None:
+    """It is nobody's uniqueId, so it names no record (D12): what stands for its record gives no answer."""
+    document, _, unique_id = document_of(world, "1.9")
+    tree = world.talk.get(f"DocumentReference/{document}", by="dr-moreau").tree
+    (entry_uuid,) = [each["value"] for each in tree["identifier"] if each.get("use") == "official"]
+    for value, total in ((unique_id, 1), (entry_uuid, 0)):
+        path = f"DocumentReference?identifier={quote(f'urn:ietf:rfc:3986|{value}')}&_total=accurate"
+        assert world.talk.get(path, by="dr-moreau").tree["total"] == total

@@ -1,5 +1,5 @@
 """TF-153 against a real server, on one connection: hidden and random ids in turn. The same bytes, the same headers in
-the same order, the connection kept as long; and, in the campaign, times that do not tell the two apart."""
+the same order, the connection kept as long; and, in the campaign, the times of both."""
 
 from __future__ import annotations
 
@@ -191,8 +191,6 @@ def test_two_samples_tell_what_differs() -> None:
     assert two_samples(drawn[:1_000], [each + 0.3 for each in drawn[1_000:]]) < 0.001
 
 
-# Twenty comparisons at this level are wrongly told apart once in 500 campaigns.
-LEVEL = 0.0001
 MOST_S = 0.005
 
 
@@ -212,5 +210,5 @@ def test_times_tell_nothing(request: pytest.FixtureRequest, tmp_path: Path, key_
                 f"{dialect} seed={seed} {name}: median of the missing {medians[False] * 1000:.2f} ms,"
                 f" difference {found[name][1] * 1e6:+.0f} µs, p = {found[name][0]:.3f}"
             )
+    # How likely the differences are by chance is for benchmarks/campaigns.md: decision 0049 says what is left of them.
     assert all(abs(difference) < MOST_S for _, difference, _ in found.values()), found
-    assert all(chance_of >= LEVEL for chance_of, _, _ in found.values()), found
