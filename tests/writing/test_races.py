@@ -33,16 +33,14 @@ def sound(server: LiveServer) -> list[str]:
 def test_200_simultaneous_submissions_leave_one_copy(http: OverHttp, two_workers: LiveServer) -> None:
     """TF-182: one is stored, the others are told so with the same ids."""
     sent = body(lot("storm", content_of("a"), content_of("b")))
+    before = count(two_workers.database_url, "SELECT COUNT(*) FROM document")
     answers = at_once([lambda: http.provide(sent)] * 200)
     assert Counter(each.status for each in answers) == {200: 200}
     assert Counter(tuple(each.statuses) for each in answers) == {("201",) * 5: 1, ("200",) * 5: 199}
     assert len({tuple(each.locations) for each in answers}) == 1
     for name in ("storm/0", "storm/1"):
         assert len(http.found(oid(name))) == 1
-    titles = count(
-        two_workers.database_url, "SELECT COUNT(*) FROM document WHERE title LIKE :title", title="%rendu storm/%"
-    )
-    assert titles == 2
+    assert count(two_workers.database_url, "SELECT COUNT(*) FROM document") == before + 2
     assert sound(two_workers) == []
 
 
