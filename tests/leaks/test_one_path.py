@@ -180,8 +180,10 @@ def of_record(world: Registry) -> list[tuple[str, str]]:
         homes = reader.rows(
             "SELECT resource_type, MIN(id) FROM resource_home WHERE record_id = :record AND resource_type <> 'List'"
             " AND (resource_type <> 'Consent' OR id IN (SELECT id FROM consent WHERE kind = 'MEDECIN_TRAITANT'))"
-            " GROUP BY resource_type UNION ALL SELECT 'List', MIN(id) FROM document_list"
-            " WHERE record_id = :record AND depositor_id = '899700000112'",
+            " GROUP BY resource_type UNION ALL SELECT 'List', MIN(id) FROM document_list l"
+            " WHERE record_id = :record AND depositor_id = '899700000112' AND NOT EXISTS"
+            " (SELECT 1 FROM list_entry e JOIN document_author a ON a.document_id = e.target_id"
+            " WHERE e.list_id = l.id AND a.kind = 'structure' AND a.identifier <> '1990000044')",
             {"record": record},
         )
         events = reader.rows(
