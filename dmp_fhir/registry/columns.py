@@ -53,7 +53,7 @@ def document_columns(tree: Tree) -> dict[str, Any]:
         "type_system": coding.get("system"),
         "type_code": coding["code"][:64] if "code" in coding else None,
         "type_unknown": not type_is_known(coding.get("system", ""), coding.get("code", "")),
-        "title": None,
+        "title": None,  # sealed in the body; a change of an old document empties the column
         **_interval("date", tree.get("date")),
         **_interval("creation", attachment.get("creation")),
         **_interval("start", period.get("start")),
